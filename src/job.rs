@@ -1,0 +1,126 @@
+//! A unit of work: what an event or a finished job asks for, as the queue orders it and a hook runs it (DESIGN 4, 5).
+
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    clock::{Tick, Timestamp},
+    event::{AccessToken, Entity},
+    secret::HolderId,
+};
+
+/// What a job does; which hook runs it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum JobType {
+    /// Records that a holder has a copy of an entity.
+    Cache,
+    /// Removes every copy of an entity.
+    Invalidate,
+}
+
+impl JobType {
+    /// Every job type, for metrics that list them all.
+    pub const ALL: [Self; 2] = [Self::Cache, Self::Invalidate];
+
+    /// The word for it in YAML, answers, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Invalidate => "invalidate",
+        }
+    }
+}
+
+impl fmt::Display for JobType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Names a job in answers and logs; unique across processes and restarts, and in order of acceptance (UUID version 7).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(uuid::Uuid);
+
+impl JobId {
+    /// A new id, accepted at `now`.
+    pub fn new(now: Timestamp) -> Self {
+        let nanos = u32::try_from(now.0 % 1000).unwrap_or_default() * 1_000_000;
+        Self(uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, now.0 / 1000, nanos)))
+    }
+}
+
+impl FromStr for JobId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A job's identity for superseding: a 128-bit hash of its type, topic, entity, for `cache` its holder and cache key,
+/// and of what `key_fields` adds. The key alone decides identity.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct JobKey(pub u128);
+
+/// A job as rules make it: what to do and when, not yet in any state.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Job {
+    /// Names it.
+    pub id: JobId,
+    /// Decides what it supersedes.
+    pub key: JobKey,
+    /// Which hook runs it.
+    pub job_type: JobType,
+    /// Which topic's enricher made it.
+    pub topic: Arc<str>,
+    /// What it is about.
+    pub entity: Entity,
+    /// 0 is the most urgent.
+    pub priority: u16,
+    /// Whether a queued job with the same key and it may become one.
+    pub superceedable: bool,
+    /// Start no sooner.
+    pub ready_at: Tick,
+    /// Not worth starting later. `None`: always worth it.
+    pub expires_at: Option<Tick>,
+    /// For `cache`: when the read began. For `invalidate`: when the write's commit returned.
+    pub occurred_at: Option<Timestamp>,
+    /// The generation that the event carried.
+    pub generation: Option<u64>,
+    /// When decache took the event.
+    pub accepted_at: Timestamp,
+    /// For `cache`: the copy that the read has filled.
+    pub copy: Option<Box<CopyHeld>>,
+    /// What follow-up templates may ask for: the event's payload, where rules for follow-ups exist.
+    pub payload: Option<Arc<Map<String, Value>>>,
+    /// How many follow-ups led here: 0 for an event's own job.
+    pub depth: u8,
+}
+
+/// A copy that a `cache` job is about.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CopyHeld {
+    /// Whose it is.
+    pub holder: HolderId,
+    /// The token that its key is made of.
+    pub token: AccessToken,
+    /// Who that is, for people who look.
+    pub user_id: Option<Box<str>>,
+    /// The variant's key template, where it is not the resource's.
+    pub cache_key: Option<Box<str>>,
+    /// How long it lives in any cache, from [`Job::accepted_at`].
+    pub life: Duration,
+}

@@ -1,0 +1,3 @@
+//! The decache binary.
+
+fn main() {}

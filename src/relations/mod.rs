@@ -1,0 +1,175 @@
+//! The index: who holds a copy of what, until when (DESIGN 6 and 7).
+//!
+//! Two stores keep the same contract, [`Relations`], held to it by one test suite: [`redis`] for production and
+//! [`embedded`] for a single process with no server.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::{clock::Timestamp, event::Entity, secret::HolderId};
+
+mod member;
+
+pub use member::{Member, Position};
+
+/// What a store keeps and does. Every operation is atomic by itself and may be repeated.
+pub trait Relations: Send + Sync {
+    /// Ties the store to the secret with this fingerprint, or finds that it is tied already.
+    ///
+    /// # Errors
+    /// [`ClaimError::OtherSecret`] where another secret's process was here first.
+    fn claim<'a>(&'a self, fingerprint: &'a str) -> BoxFuture<'a, Result<(), ClaimError>>;
+
+    /// Records relationships: each one's vault entry first, then the member, then it reads `stale` (DESIGN 7, rule 1).
+    /// An expiry is never shortened (rule 2). Answers in the order of `batch`, which holds no member twice.
+    fn record<'a>(&'a self, batch: &'a [Recording]) -> BoxFuture<'a, Result<Vec<Recorded>, StoreError>>;
+
+    /// Writes `stale`, which never moves backwards, and takes a new generation (rules 3 and 4). Members that are
+    /// walked afterwards are all that the invalidation has to remove.
+    fn invalidate<'a>(
+        &'a self,
+        entity: &'a Entity,
+        mark: StaleMark,
+    ) -> BoxFuture<'a, Result<Stale, StoreError>>;
+
+    /// Reads `stale` and the generation that a read that begins now is under.
+    fn staleness<'a>(&'a self, entity: &'a Entity) -> BoxFuture<'a, Result<Staleness, StoreError>>;
+
+    /// Living members from a position on, in the order of (position, member): at least one bucket, about `limit`
+    /// members. Misses no member that is there all along, whatever comes and goes meanwhile (rule 7).
+    fn walk<'a>(
+        &'a self,
+        entity: &'a Entity,
+        from: Position,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, StoreError>>;
+
+    /// Drops the members that are still as they were read: same stamp (rule 6). Returns how many were dropped.
+    fn forget<'a>(
+        &'a self,
+        entity: &'a Entity,
+        members: &'a [(Member, Stamp)],
+    ) -> BoxFuture<'a, Result<usize, StoreError>>;
+
+    /// The vault entries of these holders, in their order; `None` where there is none.
+    fn vault<'a>(&'a self, holders: &'a [HolderId])
+    -> BoxFuture<'a, Result<Vec<Option<Sealed>>, StoreError>>;
+
+    /// Gives back room that an entity no longer needs after a fan-out; a bounded amount of work per call.
+    /// Returns whether there is more to do.
+    fn compact<'a>(&'a self, entity: &'a Entity) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// Asks whether the store answers.
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// A vault entry as it is stored: sealed by [`crate::secret::Keys`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sealed(pub Vec<u8>);
+
+/// One relationship to record.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// What is held.
+    pub entity: Entity,
+    /// By whom, as which variant.
+    pub member: Member,
+    /// When the relationship ends: the copy's end and `guard`. The vault entry outlives it.
+    pub expires_at: Timestamp,
+    /// The holder's vault entry.
+    pub vault: Sealed,
+}
+
+/// What a recording found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recorded {
+    /// The stamp it gave the member, never used before for it.
+    pub stamp: Stamp,
+    /// The entity's `stale`, read after the member was written.
+    pub stale: Option<Stale>,
+}
+
+/// What a store compares before it drops a member. Only the store that gave it knows its meaning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord, Hash)]
+pub struct Stamp(pub u64);
+
+/// The last invalidation of an entity, while reads that began before it may still arrive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stale {
+    /// Reads that began at or before this time (and `guard`) are stale.
+    pub at: Timestamp,
+    /// Reads under an earlier generation are stale.
+    pub generation: u64,
+}
+
+/// What an invalidation writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StaleMark {
+    /// When the write's commit returned.
+    pub at: Timestamp,
+    /// How long the mark has to live: `horizon` + 2 `guard`.
+    pub life: Duration,
+}
+
+/// An entity's `stale`, and the generation to give to a read that begins now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Staleness {
+    /// `None` where no invalidation is within its life.
+    pub stale: Option<Stale>,
+    /// max(current, store clock in milliseconds), so that none returns after `stale` has expired (rule 4).
+    pub generation: u64,
+}
+
+/// A member as a walk found it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Held {
+    /// Who, as which variant.
+    pub member: Member,
+    /// What to compare when it is dropped.
+    pub stamp: Stamp,
+    /// When the relationship ends, to the store's resolution, never early.
+    pub expires_at: Timestamp,
+}
+
+/// A step of a walk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page {
+    /// The members found, in the order of (position, member).
+    pub held: Vec<Held>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Position>,
+}
+
+/// Why a store could not do it. All of these may pass; the work is to be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Not reached, or it went away, or it took too long.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+    /// It answered with an error.
+    #[error("store refused: {0}")]
+    Refused(String),
+    /// It holds something that this version does not understand.
+    #[error("store holds an unreadable {0}")]
+    Unreadable(&'static str),
+}
+
+/// Why a store is not this process's.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// It was filled under another secret.
+    #[error(
+        "the store was filled under another secret (its fingerprint {theirs}, ours {ours}): give this process the same \
+         secret, or an empty store"
+    )]
+    OtherSecret {
+        /// The fingerprint in the store.
+        theirs: String,
+        /// The fingerprint of this process's secret.
+        ours: String,
+    },
+    /// It could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
