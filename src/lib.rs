@@ -3,9 +3,11 @@
 pub mod caches;
 pub mod clock;
 pub mod event;
+pub mod fan_out;
 pub mod health;
 pub mod ingest;
 pub mod job;
 pub mod queue;
+pub mod redis_pool;
 pub mod relations;
 pub mod secret;

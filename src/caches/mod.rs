@@ -4,6 +4,8 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 
+pub mod redis;
+
 /// A copy's key in every cache, before a cache's own prefix. It holds an access token, so it does not print.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CopyKey(pub String);

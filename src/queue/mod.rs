@@ -1,32 +1,332 @@
-//! Jobs in order: a handle that many tasks share over the pure schedule.
+//! Jobs in order: a handle that many tasks share over the pure [`schedule`].
+//!
+//! The lock is held for a moment and never across an await; whoever changes what is ready notifies after unlocking.
 
+mod ended;
+mod entry;
+mod merge;
+mod retry;
+mod schedule;
+#[cfg(test)]
+mod tests;
 mod view;
 
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+pub use ended::Watch;
+pub use entry::{Attempt, Ending, Phase};
+pub use retry::RetryPolicy;
+pub use schedule::Aging;
 pub use view::{JobState, JobView, QueueView, Tally};
 
+use crate::{
+    clock::Clock,
+    fan_out::FanOut,
+    job::{Job, JobId, JobType},
+};
+use ended::Ended;
+use schedule::Schedule;
+
+/// How a queue is bounded and how it orders and retries.
+#[derive(Clone, Debug)]
+pub struct QueueLimits {
+    /// Jobs that may wait or run.
+    pub capacity: usize,
+    /// Bytes that they may be counted with.
+    pub max_bytes: usize,
+    /// Finished jobs, and as many dead letters, that are kept to be looked at.
+    pub finished: usize,
+    /// How priority weighs against waiting.
+    pub aging: Aging,
+    /// When a job that failed is tried again.
+    pub retry: RetryPolicy,
+}
+
+/// What pushing a job did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pushed {
+    /// The job that is queued now.
+    pub id: JobId,
+    /// The queued job whose place and work it took.
+    pub supersedes: Option<JobId>,
+}
+
+/// The bound in jobs or bytes is reached; nothing was pushed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the queue is full")]
+pub struct Full;
+
+/// What a worker's attempt at a job came to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The work is done. Its follow-ups are queued before it leaves (DESIGN 7, rule 9).
+    Done {
+        /// For an invalidation: what it did.
+        fan_out: Option<FanOut>,
+        /// Jobs that follow from it.
+        follow_ups: Vec<Job>,
+    },
+    /// The copy of a job that is not worth doing, or cannot be done, is evicted.
+    Evicted(Ending),
+    /// A long fan-out lets others go first.
+    Yield(FanOut),
+    /// It failed, and is to be tried again.
+    Failed {
+        /// Why, in a sentence without a token or a key.
+        error: String,
+        /// For an invalidation: how far it came.
+        fan_out: Option<FanOut>,
+    },
+}
+
 /// The queue that ingest pushes to and workers take from.
-pub struct Queue {}
+#[derive(Debug)]
+pub struct Queue {
+    limits: QueueLimits,
+    clock: Clock,
+    state: Mutex<State>,
+    ready: Notify,
+    settled: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    schedule: Schedule,
+    ended: Ended,
+}
 
 impl Queue {
+    /// An empty queue.
+    pub fn new(limits: QueueLimits, clock: Clock) -> Self {
+        let state = State { schedule: Schedule::new(limits.aging), ended: Ended::new(limits.finished) };
+        Self { limits, clock, state: Mutex::new(state), ready: Notify::new(), settled: Notify::new() }
+    }
+
+    /// Queues all of these jobs, or none.
+    ///
+    /// # Errors
+    /// [`Full`] where they do not all fit.
+    pub fn push(&self, jobs: Vec<Job>) -> Result<Vec<Pushed>, Full> {
+        self.push_then(jobs, |_, pushed| pushed)
+    }
+
+    /// As [`Queue::push`], with a watch that sees the jobs end.
+    ///
+    /// # Errors
+    /// [`Full`] where they do not all fit.
+    pub fn push_watched(&self, jobs: Vec<Job>) -> Result<(Vec<Pushed>, Watch), Full> {
+        self.push_then(jobs, |state, pushed| {
+            let watch = state.ended.watch(&survivors(&pushed));
+            (pushed, watch)
+        })
+    }
+
+    fn push_then<T>(
+        &self,
+        jobs: Vec<Job>,
+        then: impl FnOnce(&mut State, Vec<Pushed>) -> T,
+    ) -> Result<T, Full> {
+        let mut state = self.lock();
+        let added = jobs.iter().filter(|job| state.schedule.adds(job));
+        let (count, bytes) = added.fold((0, 0), |(count, bytes), job| (count + 1, bytes + entry::weigh(job)));
+        if state.schedule.len() + count > self.limits.capacity
+            || state.schedule.bytes() + bytes > self.limits.max_bytes
+        {
+            return Err(Full);
+        }
+        let pushed = jobs.into_iter().map(|job| state.push(job, &self.clock)).collect();
+        let result = then(&mut state, pushed);
+        drop(state);
+        self.ready.notify_one();
+        Ok(result)
+    }
+
+    /// Waits for jobs that may start, and takes up to `max` of them, the most urgent first. Each is to be given back
+    /// with [`Queue::settle`]. Safe to cancel.
+    pub async fn take(&self, max: usize) -> Vec<Attempt> {
+        loop {
+            let mut woken = std::pin::pin!(self.ready.notified());
+            // Interest is registered before the check, so that a push in between is not missed.
+            woken.as_mut().enable();
+            let (taken, next_ready) = {
+                let mut state = self.lock();
+                let taken = state.schedule.take(self.clock.tick(), max);
+                (taken, state.schedule.next_ready())
+            };
+            if !taken.is_empty() {
+                if next_ready.is_some() {
+                    self.ready.notify_one();
+                }
+                return taken;
+            }
+            match next_ready {
+                Some(tick) => {
+                    let _ = tokio::time::timeout_at(self.clock.instant(tick), woken).await;
+                }
+                None => woken.await,
+            }
+        }
+    }
+
+    /// Gives a job back. `jitter`, 0 to 1, spreads retries. Returns the state that the job is in now.
+    pub fn settle(&self, id: JobId, outcome: Outcome, jitter: f64) -> JobState {
+        let mut state = self.lock();
+        let job_state = state.settle(id, outcome, &self.limits.retry, jitter, &self.clock);
+        drop(state);
+        self.ready.notify_one();
+        self.settled.notify_waiters();
+        job_state
+    }
+
+    /// Waits until no job runs and none is ready. What is delayed or waits for a retry stays.
+    pub async fn idle(&self) {
+        loop {
+            let mut settled = std::pin::pin!(self.settled.notified());
+            settled.as_mut().enable();
+            if self.is_idle() {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let mut state = self.lock();
+        let now = self.clock.tick();
+        let schedule = &mut state.schedule;
+        schedule.len() == schedule.queued().total && schedule.oldest_by_priority(now).is_empty()
+    }
+
     /// A job, queued, running, dead, or finished a bounded while ago.
-    pub fn job(&self, id: crate::job::JobId) -> Option<JobView> {
-        let _ = id;
-        None
+    pub fn job(&self, id: JobId) -> Option<JobView> {
+        let state = self.lock();
+        state.schedule.get(id).map(entry::Entry::view).or_else(|| state.ended.job(id).cloned())
     }
 
     /// Up to `limit` jobs with ids after `after`, oldest first, of one state or of all.
-    pub fn jobs(
-        &self,
-        state: Option<JobState>,
-        after: Option<crate::job::JobId>,
-        limit: usize,
-    ) -> Vec<JobView> {
-        let _ = (state, after, limit);
-        Vec::new()
+    pub fn jobs(&self, only: Option<JobState>, after: Option<JobId>, limit: usize) -> Vec<JobView> {
+        let state = self.lock();
+        let mut views = state.ended.jobs(only, after, limit);
+        if only.is_none_or(|only| matches!(only, JobState::Queued | JobState::Running)) {
+            let waiting =
+                state.schedule.after(after).filter(|entry| only.is_none_or(|only| entry.state() == only));
+            views.extend(waiting.take(limit).map(entry::Entry::view));
+        }
+        drop(state);
+        views.sort_unstable_by_key(|view| view.id);
+        views.truncate(limit);
+        views
     }
 
     /// The queue at a glance.
     pub fn view(&self) -> QueueView {
-        QueueView::default()
+        let mut state = self.lock();
+        let oldest_by_priority = state.schedule.oldest_by_priority(self.clock.tick());
+        let queued = state.schedule.queued();
+        QueueView {
+            queued: queued.total,
+            running: state.schedule.len() - queued.total,
+            dead: state.ended.dead(),
+            bytes: state.schedule.bytes(),
+            suspended: queued.suspended,
+            by_priority: queued.by_priority.clone(),
+            by_topic: queued.by_topic.clone(),
+            oldest_age: oldest_by_priority.values().max().copied().unwrap_or(Duration::ZERO),
+            oldest_by_priority,
+        }
     }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn push(&mut self, job: Job, clock: &Clock) -> Pushed {
+        let (id, superseded) = self.schedule.push(job);
+        if let Some(entry) = &superseded {
+            self.ended.superseded(entry, id, clock.now());
+        }
+        Pushed { id, supersedes: superseded.map(|entry| entry.job.id) }
+    }
+
+    fn settle(
+        &mut self,
+        id: JobId,
+        outcome: Outcome,
+        retry: &RetryPolicy,
+        jitter: f64,
+        clock: &Clock,
+    ) -> JobState {
+        match outcome {
+            Outcome::Done { fan_out, follow_ups } => {
+                for job in follow_ups {
+                    self.push(job, clock);
+                }
+                self.end(id, JobState::Done, fan_out, clock)
+            }
+            Outcome::Evicted(ending) => self.end(id, ending.state(), None, clock),
+            Outcome::Yield(fan_out) => {
+                self.wait(id, Duration::ZERO, clock, |entry| entry.fan_out = Some(Box::new(fan_out)))
+            }
+            Outcome::Failed { error, fan_out } => {
+                let failures = self.schedule.get(id).map_or(0, |entry| entry.failures) + 1;
+                let max_attempts = retry.max_attempts;
+                self.wait(id, retry.delay(failures, jitter), clock, |entry| {
+                    entry.failures = failures;
+                    entry.last_error = Some(error.into());
+                    entry.fan_out = fan_out.map(Box::new);
+                    // Only what records may give up; then its copy is to go (DESIGN 7, rule 8).
+                    if entry.job.job_type == JobType::Cache
+                        && entry.phase == Phase::Work
+                        && failures >= max_attempts
+                    {
+                        entry.phase = Phase::Evict(Ending::Dead);
+                    }
+                })
+            }
+        }
+    }
+
+    fn end(&mut self, id: JobId, to: JobState, fan_out: Option<FanOut>, clock: &Clock) -> JobState {
+        if let Some(mut entry) = self.schedule.remove(id) {
+            entry.fan_out = fan_out.map(Box::new);
+            self.ended.end(&entry, to, clock.now());
+        }
+        to
+    }
+
+    fn wait(
+        &mut self,
+        id: JobId,
+        delay: Duration,
+        clock: &Clock,
+        change: impl FnOnce(&mut entry::Entry),
+    ) -> JobState {
+        match self.schedule.requeue(id, clock.tick().after(delay), change) {
+            None => JobState::Queued,
+            Some((survivor, ended)) => {
+                self.ended.superseded(&ended, survivor, clock.now());
+                JobState::Superseded
+            }
+        }
+    }
+}
+
+/// Each of these jobs with the one that carries its work: a later one of them that superseded it, or itself.
+fn survivors(pushed: &[Pushed]) -> Vec<(JobId, JobId)> {
+    let mut carrier: HashMap<JobId, JobId> = HashMap::new();
+    for Pushed { id, supersedes } in pushed.iter().rev() {
+        let last = carrier.get(id).copied().unwrap_or(*id);
+        if let Some(superseded) = supersedes {
+            carrier.insert(*superseded, last);
+        }
+    }
+    pushed.iter().map(|Pushed { id, .. }| (*id, carrier.get(id).copied().unwrap_or(*id))).collect()
 }

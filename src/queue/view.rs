@@ -82,6 +82,8 @@ pub struct QueueView {
     pub dead: usize,
     /// Bytes that queued and running jobs are counted with.
     pub bytes: usize,
+    /// Invalidations that wait after a failure: the promise is suspended for their entities.
+    pub suspended: usize,
     /// Queued jobs by priority.
     pub by_priority: BTreeMap<u16, usize>,
     /// Queued jobs by topic.

@@ -9,7 +9,9 @@ use futures_util::future::BoxFuture;
 
 use crate::{clock::Timestamp, event::Entity, secret::HolderId};
 
+mod keys;
 mod member;
+pub mod redis;
 
 pub use member::{Member, Position};
 

@@ -1,0 +1,85 @@
+//! How far an invalidation's fan-out has come: one lap around an entity's members, in any number of turns.
+
+use crate::{queue::Tally, relations::Position};
+
+/// A lap around all positions. It may begin anywhere, so that starting again does not put off the members ahead.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FanOut {
+    /// Where to go on.
+    next: Position,
+    /// Where the lap began, and so where it ends.
+    began: Position,
+    /// Whether it has passed the end of all positions.
+    wrapped: bool,
+    /// Whether `stale` has been written for it.
+    pub marked: bool,
+    /// Why some copy on this lap is still there, if any is.
+    pub incomplete: Option<Box<str>>,
+    /// What it did so far, earlier laps included.
+    pub tally: Tally,
+}
+
+impl FanOut {
+    /// Where to go on.
+    pub fn next(&self) -> Position {
+        self.next
+    }
+
+    /// Goes on behind a page that ended at `next` (`None`: at the end of all positions). Returns whether the lap
+    /// is complete.
+    pub fn advance(&mut self, next: Option<Position>) -> bool {
+        match next {
+            Some(next) => self.next = next,
+            None if self.wrapped || self.began == Position::default() => return true,
+            None => {
+                self.wrapped = true;
+                self.next = Position::default();
+            }
+        }
+        self.wrapped && self.next >= self.began
+    }
+
+    /// Starts a new lap from here: what is behind is visited again (DESIGN 7, rule 9), what is ahead first.
+    pub fn restart(&mut self) {
+        self.began = self.next;
+        self.wrapped = false;
+        self.incomplete = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lap_from_the_start_ends_at_the_end() {
+        let mut lap = FanOut::default();
+        assert!(!lap.advance(Some(Position(500))));
+        assert!(lap.advance(None));
+    }
+
+    #[test]
+    fn a_restarted_lap_visits_what_is_ahead_and_then_what_was_behind() {
+        let mut lap = FanOut::default();
+        lap.advance(Some(Position(500)));
+        lap.restart();
+        assert_eq!(lap.next(), Position(500));
+        assert!(!lap.advance(None), "the members behind are still to be visited");
+        assert_eq!(lap.next(), Position(0));
+        assert!(!lap.advance(Some(Position(499))));
+        assert!(lap.advance(Some(Position(500))));
+    }
+
+    #[test]
+    fn a_lap_restarted_after_it_wrapped_goes_all_the_way_round_again() {
+        let mut lap = FanOut::default();
+        lap.advance(Some(Position(500)));
+        lap.restart();
+        lap.advance(None);
+        lap.advance(Some(Position(100)));
+        lap.restart();
+        assert!(!lap.advance(Some(Position(500))));
+        assert!(!lap.advance(None));
+        assert!(lap.advance(Some(Position(100))));
+    }
+}

@@ -1,0 +1,66 @@
+//! Superseding: what of the older job lives on in the newer one that takes its place (DESIGN 5, DESIGN 7 rule 9).
+
+use std::sync::Arc;
+
+use super::entry::Entry;
+use crate::{
+    clock::Timestamp,
+    job::{Job, JobType},
+};
+
+/// Makes `newer` do the work of both. The rule is that the survivor errs only toward evicting and toward tracking.
+pub(super) fn merge(newer: &mut Entry, older: &Entry) {
+    let job = Arc::make_mut(&mut newer.job);
+    match job.job_type {
+        JobType::Cache => merge_cache(job, &older.job),
+        JobType::Invalidate => {
+            merge_invalidate(job, &older.job);
+            restart(newer, older);
+        }
+    }
+}
+
+/// The read that counts is the one that began first: a copy that it filled may be the one in the cache.
+fn merge_cache(newer: &mut Job, older: &Job) {
+    (newer.occurred_at, newer.generation) = match (older.generation, newer.generation) {
+        (Some(a), Some(b)) => (earliest(older.occurred_at, newer.occurred_at), Some(a.min(b))),
+        (None, None) => (earliest(older.occurred_at, newer.occurred_at), None),
+        // One read is judged by its generation, the other by its time. No single read stands for both but one
+        // that is evicted wherever there is any `stale`.
+        _ => (None, None),
+    };
+    newer.expires_at = newer.expires_at.zip(older.expires_at).map(|(a, b)| a.max(b));
+    if let (Some(copy), Some(older_copy)) = (newer.copy.as_deref_mut(), older.copy.as_deref()) {
+        let older_end = older.accepted_at.after(older_copy.life);
+        copy.life = copy.life.max(older_end.since(newer.accepted_at));
+        if copy.user_id.is_none() {
+            copy.user_id.clone_from(&older_copy.user_id);
+        }
+    }
+}
+
+/// `None` is a read that began at an unknown time, and so earlier than any.
+fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    a.zip(b).map(|(a, b)| a.min(b))
+}
+
+/// One fan-out serves both writes if `stale` covers the later one. Its latency counts from the first.
+fn merge_invalidate(newer: &mut Job, older: &Job) {
+    newer.occurred_at = newer.occurred_at.max(older.occurred_at);
+    newer.generation = newer.generation.max(older.generation);
+    newer.accepted_at = newer.accepted_at.min(older.accepted_at);
+    newer.depth = newer.depth.max(older.depth);
+}
+
+/// A fan-out that had begun starts again, `stale` first: copies behind it may be older than the newer write.
+fn restart(newer: &mut Entry, older: &Entry) {
+    if let Some(begun) = &older.fan_out {
+        let fan_out = newer.fan_out.get_or_insert_with(|| begun.clone());
+        fan_out.restart();
+        fan_out.marked = false;
+    }
+    newer.failures = newer.failures.max(older.failures);
+    if newer.last_error.is_none() {
+        newer.last_error.clone_from(&older.last_error);
+    }
+}

@@ -1,0 +1,328 @@
+//! The order of jobs, as a pure data structure: what is next, what waits for its due time, what supersedes what
+//! (DESIGN 5). It never reads a clock; time is an argument.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap},
+    ops::Bound,
+    sync::Arc,
+    time::Duration,
+};
+
+use slab::Slab;
+
+use super::{
+    entry::{Attempt, Entry},
+    merge::merge,
+};
+use crate::{
+    clock::Tick,
+    job::{Job, JobId, JobKey, JobType},
+};
+
+/// How a level of priority weighs against waiting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Aging {
+    /// One level is worth this head start, so that no job waits more than `priority x aging` behind more urgent ones.
+    PerLevel(Duration),
+    /// A more urgent job always goes first.
+    Strict,
+}
+
+/// Where a job stands in the order. A job that supersedes another may take the other's place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    priority: u16,
+    pub(super) ready_at: Tick,
+    /// Never used twice, so a place that was left is told from one that is taken.
+    seq: u64,
+}
+
+/// A place in a heap and the slot of the job that had it; the smallest comes first.
+type Waiting = Reverse<(Tick, u64, usize)>;
+
+/// Jobs that wait and jobs that run.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    aging: Aging,
+    entries: Slab<Entry>,
+    by_id: BTreeMap<JobId, usize>,
+    by_key: HashMap<JobKey, usize>,
+    /// Due jobs, by the priority of their place: the head of each heap is the oldest.
+    ready: BTreeMap<u16, BinaryHeap<Waiting>>,
+    delayed: BinaryHeap<Waiting>,
+    queued: Counts,
+    bytes: usize,
+    next_seq: u64,
+}
+
+/// Queued jobs, counted as they come and go, so that looking costs nothing.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) total: usize,
+    pub(super) by_priority: BTreeMap<u16, usize>,
+    pub(super) by_topic: BTreeMap<Arc<str>, usize>,
+    /// Invalidations that wait after a failure: the promise is suspended for their entities.
+    pub(super) suspended: usize,
+}
+
+impl Schedule {
+    pub(super) fn new(aging: Aging) -> Self {
+        Self {
+            aging,
+            entries: Slab::new(),
+            by_id: BTreeMap::new(),
+            by_key: HashMap::new(),
+            ready: BTreeMap::new(),
+            delayed: BinaryHeap::new(),
+            queued: Counts::default(),
+            bytes: 0,
+            next_seq: 0,
+        }
+    }
+
+    /// Queues a job, or lets it take the place and the work of the queued one with the same key, which is returned.
+    pub(super) fn push(&mut self, job: Job) -> (JobId, Option<Entry>) {
+        let id = job.id;
+        let place = self.new_place(job.priority, job.ready_at);
+        let mut newer = Entry::new(job, place);
+        let Some(slot) = self.same_key(&newer) else {
+            self.insert(newer);
+            return (id, None);
+        };
+        self.unindex(slot);
+        let older = &self.entries[slot];
+        if self.urgency(older.place) <= self.urgency(newer.place) {
+            newer.place = older.place;
+        }
+        merge(&mut newer, older);
+        let older = std::mem::replace(&mut self.entries[slot], newer);
+        self.index(slot);
+        // Only a place that is not the old one needs a reference, so a steady stream of one key does not grow the heaps.
+        if self.entries[slot].place != older.place {
+            self.refer_to(slot);
+        }
+        (id, Some(older))
+    }
+
+    /// A running job waits again, until `ready_at`: it failed, or it lets others go first. Where a newer job with its
+    /// key has been queued meanwhile, that one takes over its work; returns that one's id and the job that ended.
+    pub(super) fn requeue(
+        &mut self,
+        id: JobId,
+        ready_at: Tick,
+        change: impl FnOnce(&mut Entry),
+    ) -> Option<(JobId, Entry)> {
+        let mut older = self.remove(id)?;
+        change(&mut older);
+        older.running = false;
+        let Some(slot) = self.same_key(&older) else {
+            older.place = self.new_place(older.job.priority, ready_at);
+            self.insert(older);
+            return None;
+        };
+        self.unindex(slot);
+        merge(&mut self.entries[slot], &older);
+        self.index(slot);
+        Some((self.entries[slot].job.id, older))
+    }
+
+    /// Up to `max` jobs that may start at `now`, the most urgent first. They are running from here on.
+    pub(super) fn take(&mut self, now: Tick, max: usize) -> Vec<Attempt> {
+        self.promote(now);
+        let mut taken = Vec::new();
+        while taken.len() < max {
+            let Some(slot) = self.pop_most_urgent() else { break };
+            taken.push(self.start(slot, now));
+        }
+        taken
+    }
+
+    /// When to look again: at once where a job is ready, else when the next one is due.
+    pub(super) fn next_ready(&self) -> Option<Tick> {
+        if self.ready.values().any(|heap| !heap.is_empty()) {
+            return Some(Tick::default());
+        }
+        self.delayed.peek().map(|Reverse((ready_at, ..))| *ready_at)
+    }
+
+    /// A running job leaves.
+    pub(super) fn remove(&mut self, id: JobId) -> Option<Entry> {
+        let slot = *self.by_id.get(&id).filter(|slot| self.entries[**slot].running)?;
+        self.by_id.remove(&id);
+        let entry = self.entries.remove(slot);
+        self.bytes -= entry.bytes;
+        Some(entry)
+    }
+
+    pub(super) fn get(&self, id: JobId) -> Option<&Entry> {
+        self.by_id.get(&id).map(|slot| &self.entries[*slot])
+    }
+
+    pub(super) fn after(&self, after: Option<JobId>) -> impl Iterator<Item = &Entry> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_id.range((from, Bound::Unbounded)).map(|(_, slot)| &self.entries[*slot])
+    }
+
+    pub(super) fn queued(&self) -> &Counts {
+        &self.queued
+    }
+
+    /// Jobs that wait or run.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a job would add to the number of jobs rather than supersede one.
+    pub(super) fn adds(&self, job: &Job) -> bool {
+        !(job.superceedable && self.by_key.contains_key(&job.key))
+    }
+
+    /// How long the oldest ready job of each priority has been ready.
+    pub(super) fn oldest_by_priority(&mut self, now: Tick) -> BTreeMap<u16, Duration> {
+        self.promote(now);
+        self.drop_left_places();
+        let heads = self.ready.iter().filter_map(|(priority, heap)| Some((*priority, heap.peek()?)));
+        heads.map(|(priority, Reverse((ready_at, ..)))| (priority, now.since(*ready_at))).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn references(&self) -> usize {
+        self.delayed.len() + self.ready.values().map(BinaryHeap::len).sum::<usize>()
+    }
+
+    fn new_place(&mut self, priority: u16, ready_at: Tick) -> Place {
+        self.next_seq += 1;
+        Place { priority, ready_at, seq: self.next_seq }
+    }
+
+    /// What the order goes by: the least is next, the first come among equals.
+    fn urgency(&self, place: Place) -> (u64, u64, u64) {
+        let priority = u64::from(place.priority);
+        match self.aging {
+            Aging::PerLevel(level) => {
+                let head_start = Duration::from_micros(as_micros(level).saturating_mul(priority));
+                (place.ready_at.after(head_start).0, place.seq, 0)
+            }
+            Aging::Strict => (priority, place.ready_at.0, place.seq),
+        }
+    }
+
+    fn same_key(&self, entry: &Entry) -> Option<usize> {
+        self.by_key.get(&entry.job.key).copied().filter(|_| entry.is_superceedable())
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let slot = self.entries.insert(entry);
+        self.index(slot);
+        self.refer_to(slot);
+    }
+
+    fn refer_to(&mut self, slot: usize) {
+        let place = self.entries[slot].place;
+        self.delayed.push(Reverse((place.ready_at, place.seq, slot)));
+    }
+
+    fn index(&mut self, slot: usize) {
+        let entry = &self.entries[slot];
+        self.by_id.insert(entry.job.id, slot);
+        if entry.is_superceedable() {
+            self.by_key.insert(entry.job.key, slot);
+        }
+        self.bytes += entry.bytes;
+        self.queued.add(entry);
+    }
+
+    fn unindex(&mut self, slot: usize) {
+        let entry = &self.entries[slot];
+        self.by_id.remove(&entry.job.id);
+        self.by_key.remove(&entry.job.key);
+        self.bytes -= entry.bytes;
+        self.queued.subtract(entry);
+    }
+
+    fn promote(&mut self, now: Tick) {
+        while let Some(waiting @ Reverse((ready_at, seq, slot))) = self.delayed.peek().copied()
+            && ready_at <= now
+        {
+            self.delayed.pop();
+            if let Some(place) = place_held(&self.entries, slot, seq) {
+                self.ready.entry(place.priority).or_default().push(waiting);
+            }
+        }
+    }
+
+    fn drop_left_places(&mut self) {
+        let Self { ready, entries, .. } = self;
+        ready.retain(|_, heap| {
+            while let Some(Reverse((_, seq, slot))) = heap.peek()
+                && place_held(entries, *slot, *seq).is_none()
+            {
+                heap.pop();
+            }
+            !heap.is_empty()
+        });
+    }
+
+    fn pop_most_urgent(&mut self) -> Option<usize> {
+        self.drop_left_places();
+        let head = |(priority, heap): (&u16, &BinaryHeap<Waiting>)| {
+            let Reverse((ready_at, seq, _)) = *heap.peek()?;
+            Some(Place { priority: *priority, ready_at, seq })
+        };
+        let next = self.ready.iter().filter_map(head).min_by_key(|place| self.urgency(*place))?;
+        self.ready.get_mut(&next.priority)?.pop().map(|Reverse((.., slot))| slot)
+    }
+
+    fn start(&mut self, slot: usize, now: Tick) -> Attempt {
+        let entry = &mut self.entries[slot];
+        self.queued.subtract(entry);
+        if self.by_key.get(&entry.job.key) == Some(&slot) {
+            self.by_key.remove(&entry.job.key);
+        }
+        entry.start(now)
+    }
+}
+
+/// The place of the queued job in a slot, where it is still the one of this number.
+fn place_held(entries: &Slab<Entry>, slot: usize, seq: u64) -> Option<Place> {
+    let entry = entries.get(slot)?;
+    (!entry.running && entry.place.seq == seq).then_some(entry.place)
+}
+
+fn as_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Counts {
+    fn add(&mut self, entry: &Entry) {
+        self.total += 1;
+        *self.by_priority.entry(entry.job.priority).or_default() += 1;
+        *self.by_topic.entry(entry.job.topic.clone()).or_default() += 1;
+        self.suspended += usize::from(is_suspended(entry));
+    }
+
+    fn subtract(&mut self, entry: &Entry) {
+        self.total -= 1;
+        decrement(&mut self.by_priority, &entry.job.priority);
+        decrement(&mut self.by_topic, &entry.job.topic);
+        self.suspended -= usize::from(is_suspended(entry));
+    }
+}
+
+fn is_suspended(entry: &Entry) -> bool {
+    entry.job.job_type == JobType::Invalidate && entry.failures > 0
+}
+
+fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! The order's promises and superseding, held against naive models.
+
+use std::{sync::Arc, time::Duration};
+
+use proptest::prelude::*;
+
+use super::{entry::Phase, schedule::Schedule, *};
+use crate::{
+    clock::{Tick, Timestamp},
+    event::{AccessToken, Entity},
+    job::{CopyHeld, JobKey},
+    secret::HolderId,
+};
+
+const AGING: Duration = Duration::from_millis(10);
+
+fn job(n: u64, priority: u16, ready_at: u64) -> Job {
+    Job {
+        id: JobId::new(Timestamp(n)),
+        key: JobKey(n.into()),
+        job_type: JobType::Invalidate,
+        topic: Arc::from("pp-cache"),
+        entity: Entity { resource_type: "Posts".into(), id: n.to_string().into() },
+        priority,
+        superceedable: true,
+        ready_at: Tick(ready_at),
+        expires_at: None,
+        occurred_at: Some(Timestamp(n)),
+        generation: None,
+        accepted_at: Timestamp(n),
+        copy: None,
+        payload: None,
+        depth: 0,
+    }
+}
+
+fn cache_job(
+    key: u128,
+    occurred_at: Option<u64>,
+    generation: Option<u64>,
+    accepted_at: u64,
+    life: u64,
+) -> Job {
+    let copy = CopyHeld {
+        holder: HolderId([1; 16]),
+        token: AccessToken::new("tok-a"),
+        user_id: None,
+        cache_key: None,
+        life: Duration::from_millis(life),
+    };
+    Job {
+        key: JobKey(key),
+        job_type: JobType::Cache,
+        occurred_at: occurred_at.map(Timestamp),
+        generation,
+        copy: Some(Box::new(copy)),
+        ..job(accepted_at, 1, accepted_at)
+    }
+}
+
+fn queue(capacity: usize) -> Queue {
+    let retry = RetryPolicy { max_attempts: 2, base: Duration::from_secs(1), cap: Duration::from_secs(60) };
+    let aging = Aging::PerLevel(Duration::from_secs(1));
+    let limits = QueueLimits { capacity, max_bytes: 1 << 20, finished: 4, aging, retry };
+    Queue::new(limits, Clock::start())
+}
+
+fn failed(error: &str) -> Outcome {
+    Outcome::Failed { error: error.to_owned(), fan_out: None }
+}
+
+fn done() -> Outcome {
+    Outcome::Done { fan_out: None, follow_ups: Vec::new() }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push { priority: u16, due: u64 },
+    Take { later: u64, max: usize },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let push = (0u16..5, 0u64..30_000).prop_map(|(priority, due)| Step::Push { priority, due });
+    let take = (0u64..20_000, 1usize..4).prop_map(|(later, max)| Step::Take { later, max });
+    prop::collection::vec(prop_oneof![2 => push, 1 => take], 1..200)
+}
+
+/// Every job waiting, in the order of arrival; the next one is looked for in all of them.
+fn naive_next(waiting: &[Job], aging: Aging, now: Tick) -> Option<usize> {
+    let ready = waiting.iter().enumerate().filter(|(_, job)| job.ready_at <= now);
+    let least = ready.min_by_key(|(index, job)| match aging {
+        Aging::PerLevel(level) => (job.ready_at.after(level * u32::from(job.priority)).0, 0, *index),
+        Aging::Strict => (u64::from(job.priority), job.ready_at.0, *index),
+    });
+    least.map(|(index, _)| index)
+}
+
+fn runs_as_the_naive_model(aging: Aging, steps: Vec<Step>) {
+    let (mut schedule, mut waiting, mut now) = (Schedule::new(aging), Vec::<Job>::new(), Tick(0));
+    for (n, step) in steps.into_iter().enumerate() {
+        match step {
+            Step::Push { priority, due } => {
+                let job = job(n as u64, priority, now.0 + due);
+                waiting.push(job.clone());
+                schedule.push(job);
+            }
+            Step::Take { later, max } => {
+                now = Tick(now.0 + later);
+                for attempt in schedule.take(now, max) {
+                    let expected =
+                        waiting.remove(naive_next(&waiting, aging, now).expect("the model has one too"));
+                    assert_eq!(attempt.job.id, expected.id);
+                    for passed_over in waiting.iter().filter(|job| job.ready_at <= now) {
+                        if let Aging::PerLevel(level) = aging {
+                            let bound = passed_over.ready_at.after(level * u32::from(passed_over.priority));
+                            assert!(
+                                attempt.job.ready_at <= bound,
+                                "nobody waits longer than priority x aging"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(schedule.queued().total, waiting.len());
+}
+
+proptest! {
+    #[test]
+    fn jobs_are_taken_in_the_order_of_the_naive_model(steps in steps()) {
+        runs_as_the_naive_model(Aging::PerLevel(AGING), steps);
+    }
+
+    #[test]
+    fn strict_order_is_by_priority_and_then_by_age(steps in steps()) {
+        runs_as_the_naive_model(Aging::Strict, steps);
+    }
+
+    #[test]
+    fn a_job_taken_does_the_work_of_all_that_were_pushed_with_its_key_since_the_last_one(
+        steps in prop::collection::vec((any::<bool>(), 0u128..3, prop::option::of(0u64..1000), 0u64..500), 1..100)
+    ) {
+        let mut schedule = Schedule::new(Aging::PerLevel(AGING));
+        let mut waiting: Vec<Vec<Job>> = vec![Vec::new(); 3];
+        for (n, (push, key, occurred_at, life)) in steps.into_iter().enumerate() {
+            let now = n as u64;
+            if push {
+                let job = cache_job(key, occurred_at, None, now, life);
+                waiting[key as usize].push(job.clone());
+                let (_, superseded) = schedule.push(job);
+                prop_assert_eq!(superseded.is_some(), waiting[key as usize].len() > 1);
+            } else if let Some(attempt) = schedule.take(Tick(now), 1).pop() {
+                let pushed = std::mem::take(&mut waiting[attempt.job.key.0 as usize]);
+                prop_assert_eq!(attempt.job.id, pushed.last().expect("one was pushed").id);
+                let earliest = pushed.iter().map(|job| job.occurred_at).min().flatten();
+                prop_assert_eq!(attempt.job.occurred_at, earliest);
+                let end = |job: &Job| job.accepted_at.after(job.copy.as_ref().expect("a copy").life);
+                prop_assert_eq!(end(&attempt.job), pushed.iter().map(end).max().expect("one was pushed"));
+                let oldest = waiting.iter().flatten().map(|job| job.ready_at).min();
+                prop_assert!(oldest.is_none_or(|oldest| pushed[0].ready_at <= oldest), "it kept the first one's place");
+            }
+        }
+        prop_assert_eq!(schedule.len() - schedule.queued().total + waiting.iter().filter(|key| !key.is_empty()).count(),
+            schedule.len());
+    }
+}
+
+#[test]
+fn a_superseding_job_that_is_more_urgent_takes_its_own_place() {
+    let mut schedule = Schedule::new(Aging::PerLevel(AGING));
+    schedule.push(job(1, 3, 0));
+    schedule.push(job(2, 1, 0));
+    let urgent = Job { key: JobKey(1), ..job(3, 0, 0) };
+    let id = urgent.id;
+    schedule.push(urgent);
+    assert_eq!(schedule.take(Tick(0), 1)[0].job.id, id);
+}
+
+#[test]
+fn a_job_that_is_not_superceedable_neither_supersedes_nor_is_superseded() {
+    let mut schedule = Schedule::new(Aging::Strict);
+    let alone = Job { superceedable: false, ..job(1, 0, 0) };
+    for job in [alone.clone(), Job { id: JobId::new(Timestamp(2)), ..alone }, job(1, 0, 0)] {
+        assert!(schedule.push(job).1.is_none());
+    }
+    assert_eq!(schedule.take(Tick(0), 9).len(), 3);
+}
+
+#[test]
+fn a_running_job_is_not_superseded_the_new_one_queues() {
+    let mut schedule = Schedule::new(Aging::Strict);
+    schedule.push(job(1, 0, 0));
+    assert_eq!(schedule.take(Tick(0), 1).len(), 1);
+    assert!(schedule.push(job(1, 0, 0)).1.is_none());
+    assert_eq!((schedule.len(), schedule.queued().total), (2, 1));
+}
+
+#[test]
+fn merged_invalidations_cover_the_latest_write_under_the_highest_generation() {
+    let mut schedule = Schedule::new(Aging::Strict);
+    schedule.push(Job { occurred_at: Some(Timestamp(900)), generation: Some(7), ..job(1, 0, 0) });
+    schedule.push(Job { occurred_at: Some(Timestamp(500)), generation: Some(3), ..job(1, 0, 0) });
+    let merged = &schedule.take(Tick(0), 1)[0].job;
+    assert_eq!((merged.occurred_at, merged.generation), (Some(Timestamp(900)), Some(7)));
+}
+
+#[test]
+fn merged_reads_are_under_the_lowest_generation() {
+    let mut schedule = Schedule::new(Aging::Strict);
+    schedule.push(cache_job(1, Some(5), Some(7), 10, 100));
+    schedule.push(cache_job(1, Some(9), Some(4), 20, 100));
+    let merged = &schedule.take(Tick(100), 1)[0].job;
+    assert_eq!((merged.occurred_at, merged.generation), (Some(Timestamp(5)), Some(4)));
+}
+
+#[test]
+fn a_dated_read_merged_with_one_under_a_generation_is_trusted_by_neither() {
+    let mut schedule = Schedule::new(Aging::Strict);
+    schedule.push(cache_job(1, Some(5), None, 10, 100));
+    schedule.push(cache_job(1, None, Some(4), 20, 100));
+    let merged = &schedule.take(Tick(100), 1)[0].job;
+    assert_eq!((merged.occurred_at, merged.generation), (None, None));
+}
+
+#[test]
+fn the_later_expiry_of_two_merged_jobs_holds() {
+    for (first, second, merged) in
+        [(Some(5), Some(9), Some(9)), (Some(9), Some(5), Some(9)), (None, Some(5), None)]
+    {
+        let mut schedule = Schedule::new(Aging::Strict);
+        schedule.push(Job { expires_at: first.map(Tick), ..cache_job(1, None, None, 1, 1) });
+        schedule.push(Job { expires_at: second.map(Tick), ..cache_job(1, None, None, 2, 1) });
+        assert_eq!(schedule.take(Tick(2), 1)[0].job.expires_at, merged.map(Tick));
+    }
+}
+
+#[test]
+fn a_fan_out_that_had_begun_starts_again_when_it_is_superseded() {
+    let queue = queue(10);
+    queue.push(vec![job(1, 0, 0)]).unwrap();
+    let taken = take(&queue);
+    let mut fan_out = FanOut::default();
+    fan_out.marked = true;
+    fan_out.advance(Some(crate::relations::Position(500)));
+    queue.settle(taken.job.id, Outcome::Yield(fan_out), 0.0);
+    queue.push(vec![job(1, 0, 0)]).unwrap();
+    let mut again = take(&queue).fan_out;
+    assert!(!again.marked, "stale is to be written for the later write");
+    assert_eq!(again.next(), crate::relations::Position(500));
+    assert!(!again.advance(None), "what was behind is visited again");
+}
+
+fn take(queue: &Queue) -> Attempt {
+    let mut taken = queue.lock().schedule.take(queue.clock.tick(), 1);
+    taken.pop().expect("a job is ready")
+}
+
+#[test]
+fn a_full_queue_takes_nothing_of_a_request_but_lets_it_supersede() {
+    let queue = queue(2);
+    queue.push(vec![job(1, 0, 0)]).unwrap();
+    assert_eq!(queue.push(vec![job(2, 0, 0), job(3, 0, 0)]), Err(Full));
+    assert_eq!(queue.view().queued, 1);
+    queue.push(vec![job(2, 0, 0)]).unwrap();
+    assert!(queue.push(vec![job(2, 0, 0)]).is_ok(), "it adds no job");
+    assert_eq!(queue.push(vec![job(3, 0, 0)]), Err(Full));
+}
+
+#[test]
+fn a_queue_is_bounded_in_bytes_and_gives_them_back() {
+    let retry = RetryPolicy { max_attempts: 2, base: Duration::ZERO, cap: Duration::ZERO };
+    let limits = QueueLimits { capacity: 10, max_bytes: 4096, finished: 1, aging: Aging::Strict, retry };
+    let queue = Queue::new(limits, Clock::start());
+    let big = |n| Job {
+        entity: Entity { resource_type: "Posts".into(), id: "x".repeat(1024).into() },
+        ..job(n, 0, 0)
+    };
+    queue.push(vec![big(1), big(2)]).unwrap();
+    assert_eq!(queue.push(vec![big(3)]), Err(Full));
+    let taken = take(&queue);
+    assert_eq!(queue.push(vec![big(3)]), Err(Full), "a running job still weighs");
+    queue.settle(taken.job.id, done(), 0.0);
+    queue.push(vec![big(3)]).unwrap();
+    for _ in 0..2 {
+        let taken = take(&queue);
+        queue.settle(taken.job.id, done(), 0.0);
+    }
+    assert_eq!(queue.view().bytes, 0);
+}
+
+#[test]
+fn follow_ups_are_exempt_from_the_bound() {
+    let queue = queue(1);
+    queue.push(vec![job(1, 0, 0)]).unwrap();
+    let taken = take(&queue);
+    let follow_ups = vec![job(2, 0, 0), job(3, 0, 0)];
+    queue.settle(taken.job.id, Outcome::Done { fan_out: None, follow_ups }, 0.0);
+    assert_eq!(queue.view().queued, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_waits_for_its_due_time_and_a_failed_one_for_its_backoff() {
+    let queue = queue(10);
+    queue.push(vec![job(1, 0, 5_000_000)]).unwrap();
+    let taken = queue.take(1).await;
+    assert_eq!(queue.clock.tick(), Tick(5_000_000));
+    queue.settle(taken[0].job.id, failed("no"), 1.0);
+    assert_eq!(queue.view().suspended, 1);
+    let again = queue.take(1).await;
+    assert_eq!(again[0].failures, 1);
+    assert!(queue.clock.tick() >= Tick(6_000_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_job_that_expires_is_given_out_to_be_evicted() {
+    let queue = queue(10);
+    queue.push(vec![Job { expires_at: Some(Tick(10)), ..cache_job(1, None, None, 0, 100) }]).unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let taken = take(&queue);
+    assert_eq!(taken.phase, Phase::Evict(Ending::Expired));
+    queue.settle(taken.job.id, Outcome::Evicted(Ending::Expired), 0.0);
+    assert_eq!(queue.job(taken.job.id).unwrap().state, JobState::Expired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_job_that_keeps_failing_is_evicted_and_becomes_a_dead_letter() {
+    let queue = queue(10);
+    let id = queue.push(vec![cache_job(1, None, None, 0, 100)]).unwrap()[0].id;
+    for _ in 0..2 {
+        let taken = queue.take(1).await;
+        assert_eq!(taken[0].phase, Phase::Work);
+        queue.settle(id, failed("store unavailable"), 0.0);
+    }
+    for _ in 0..3 {
+        let taken = queue.take(1).await;
+        assert_eq!(
+            taken[0].phase,
+            Phase::Evict(Ending::Dead),
+            "its copy is evicted, however long that takes"
+        );
+        queue.settle(id, failed("cache unavailable"), 0.0);
+    }
+    queue.take(1).await;
+    queue.settle(id, Outcome::Evicted(Ending::Dead), 0.0);
+    let view = queue.job(id).unwrap();
+    assert_eq!((view.state, view.last_error.as_deref()), (JobState::Dead, Some("cache unavailable")));
+    assert_eq!(queue.view().dead, 1);
+    assert_eq!(queue.jobs(Some(JobState::Dead), None, 10).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalidation_never_gives_up() {
+    let queue = queue(10);
+    let id = queue.push(vec![job(1, 0, 0)]).unwrap()[0].id;
+    for failures in 0..50 {
+        let taken = queue.take(1).await;
+        assert_eq!((taken[0].phase, taken[0].failures), (Phase::Work, failures));
+        queue.settle(id, failed("cache unavailable"), 1.0);
+    }
+    assert_eq!(queue.job(id).unwrap().state, JobState::Queued);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_job_hands_its_work_to_the_newer_one_with_its_key() {
+    let queue = queue(10);
+    let older = queue.push(vec![Job { occurred_at: Some(Timestamp(900)), ..job(1, 0, 0) }]).unwrap()[0].id;
+    let taken = take(&queue);
+    let newer = queue.push(vec![Job { occurred_at: Some(Timestamp(500)), ..job(1, 0, 0) }]).unwrap()[0].id;
+    assert_eq!(queue.settle(taken.job.id, failed("no"), 0.0), JobState::Superseded);
+    assert_eq!(queue.job(older).unwrap().superseded_by, Some(newer));
+    let survivor = take(&queue);
+    assert_eq!((survivor.job.id, survivor.job.occurred_at), (newer, Some(Timestamp(900))));
+    assert_eq!(queue.view().queued, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_sees_every_job_end_and_a_superseded_one_with_its_survivor() {
+    let queue = queue(10);
+    let (pushed, watch) = queue.push_watched(vec![job(1, 0, 0), job(2, 0, 0), job(1, 0, 0)]).unwrap();
+    assert_eq!(pushed[2].supersedes, Some(pushed[0].id));
+    for taken in queue.take(10).await {
+        queue.settle(taken.job.id, done(), 0.0);
+    }
+    let ends = watch.all(Duration::from_secs(1)).await.unwrap();
+    let seen: Vec<_> = ends.iter().map(|view| (view.id, view.state, view.superseded_by)).collect();
+    let expected = [
+        (pushed[0].id, JobState::Done, Some(pushed[2].id)),
+        (pushed[1].id, JobState::Done, None),
+        (pushed[2].id, JobState::Done, None),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_gives_up_when_its_time_is_over() {
+    let queue = queue(10);
+    let (_, watch) = queue.push_watched(vec![job(1, 0, 0)]).unwrap();
+    assert!(watch.all(Duration::from_secs(1)).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_queue_has_nothing_ready_and_nothing_running() {
+    let queue = queue(10);
+    queue.push(vec![job(1, 0, 0), job(2, 0, 3_600_000_000)]).unwrap();
+    let taken = take(&queue);
+    let settle = async { queue.settle(taken.job.id, done(), 0.0) };
+    tokio::join!(queue.idle(), settle);
+    assert_eq!(queue.view().queued, 1, "a delayed job does not keep it from being idle");
+}
+
+#[test]
+fn finished_jobs_are_kept_a_bounded_while() {
+    let queue = queue(100);
+    let ids: Vec<_> = queue.push((1..=6).map(|n| job(n, 0, 0)).collect()).unwrap();
+    for _ in 0..6 {
+        let taken = take(&queue);
+        queue.settle(taken.job.id, done(), 0.0);
+    }
+    assert!(queue.job(ids[0].id).is_none() && queue.job(ids[5].id).is_some());
+    assert_eq!(queue.jobs(Some(JobState::Done), None, 100).len(), 4);
+    assert_eq!(queue.jobs(None, Some(ids[3].id), 100).len(), 2);
+}
+
+#[test]
+fn a_stream_of_one_key_does_not_grow_the_queue() {
+    let queue = queue(10);
+    for _ in 0..10_000 {
+        queue.push(vec![job(1, 2, 0)]).unwrap();
+    }
+    assert_eq!(queue.view().queued, 1);
+    assert_eq!(queue.lock().schedule.references(), 1);
+}

@@ -1,0 +1,111 @@
+//! Every Redis key format, in one place (DESIGN 6).
+//!
+//! `{...}` is Redis Cluster's hash tag: all keys of one entity live in one slot, all of one holder in another. What the
+//! parts hold is escaped, so that no two entities share a key and no id closes the tag early.
+
+use std::fmt::Write as _;
+
+use crate::{event::Entity, secret::HolderId};
+
+/// The keys of one store, under its prefix.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    /// `prefix` holds no braces (the configuration checks it).
+    pub(super) fn new(prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// A string: `stale`, the generation, and how many buckets there are.
+    pub(super) fn stale(&self, entity: &Entity) -> String {
+        self.of_entity(entity, "stale")
+    }
+
+    /// What the keys of an entity's buckets begin with; scripts add `:` and the bucket's number.
+    pub(super) fn buckets(&self, entity: &Entity) -> String {
+        self.of_entity(entity, "h")
+    }
+
+    /// A string: the holder's access token, sealed.
+    pub(super) fn vault(&self, holder: HolderId) -> String {
+        format!("{}{{holder:{holder}}}:token", self.prefix)
+    }
+
+    /// A string: the fingerprint of the secret that the store was filled under.
+    pub(super) fn secret(&self) -> String {
+        format!("{}secret", self.prefix)
+    }
+
+    fn of_entity(&self, entity: &Entity, part: &str) -> String {
+        let mut key = String::with_capacity(self.prefix.len() + entity.id.len() + 40);
+        key.push_str(&self.prefix);
+        key.push('{');
+        // A resource type holds no `%`, so this one is no other's; unescaped it would meet the holders' keys.
+        key.push_str(if &*entity.resource_type == "holder" { "%68older" } else { &entity.resource_type });
+        key.push(':');
+        for char in entity.id.chars() {
+            match char {
+                '%' | '{' | '}' => {
+                    // Writing to a String does not fail.
+                    let _ = write!(key, "%{:02X}", u32::from(char));
+                }
+                char => key.push(char),
+            }
+        }
+        key.push_str("}:");
+        key.push_str(part);
+        key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn stale(resource_type: &str, id: &str) -> String {
+        Keys::new("decache:").stale(&Entity { resource_type: resource_type.into(), id: id.into() })
+    }
+
+    #[test]
+    fn keys_read_as_the_design_says() {
+        assert_eq!(stale("Posts", "42"), "decache:{Posts:42}:stale");
+        let holder = HolderId([0xab; 16]);
+        assert_eq!(
+            Keys::new("decache:").vault(holder),
+            "decache:{holder:abababababababababababababababab}:token"
+        );
+    }
+
+    #[test]
+    fn no_two_entities_share_a_key() {
+        let entities = [
+            ("Posts", "42"),
+            ("Comments", "42"),
+            ("Posts", "A:B"),
+            ("Posts", "}:stale"),
+            ("Posts", "%7D:stale"),
+            ("Posts", "{42}"),
+            ("Posts", "%7B42%7D"),
+            ("Posts", "%257B42%257D"),
+            ("holder", "00000000000000000000000000000000"),
+            ("Holder", "00000000000000000000000000000000"),
+        ];
+        let keys: HashSet<String> = entities.iter().map(|(kind, id)| stale(kind, id)).collect();
+        assert_eq!(keys.len(), entities.len());
+        let vault = Keys::new("decache:").vault(HolderId([0; 16]));
+        let tag = |key: &str| key[..=key.find('}').expect("a tag")].to_owned();
+        assert!(keys.iter().all(|key| tag(key) != tag(&vault)), "no entity lives under a holder's tag");
+    }
+
+    #[test]
+    fn an_id_cannot_close_the_hash_tag() {
+        let key = stale("Posts", "}{");
+        assert_eq!(key.matches('{').count(), 1);
+        assert_eq!(key.matches('}').count(), 1);
+    }
+}

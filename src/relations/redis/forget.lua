@@ -1,0 +1,30 @@
+-- Drops the members that are as they were read.
+-- KEYS: stale, what the buckets' keys begin with. ARGV: when the first of them was read (the store's clock in seconds),
+-- then for each member its field and the stamp that was read.
+-- Returns how many were dropped. Stamps return after 2^32 microseconds, so what was read half that long ago is left.
+if now - tonumber(ARGV[1]) > 2147 then return 0 end
+local stale = read_stale(KEYS[1])
+local count, width = spans(stale.buckets)
+local fields, stamps = {}, {}
+for i = 2, #ARGV, 2 do
+  local number = bucket(stale.buckets, count, width, position(ARGV[i]))
+  fields[number] = fields[number] or {}
+  stamps[number] = stamps[number] or {}
+  table.insert(fields[number], ARGV[i])
+  table.insert(stamps[number], ARGV[i + 1])
+end
+local dropped = 0
+for number, wanted in pairs(fields) do
+  local key = KEYS[2] .. ':' .. number
+  local found, same = redis.call('HMGET', key, unpack(wanted)), {}
+  for i, field in ipairs(wanted) do
+    if found[i] and string.sub(found[i], 5) == stamps[number][i] then same[#same + 1] = field end
+  end
+  if #same > 0 and #same == redis.call('HLEN', key) then
+    redis.call('UNLINK', key)
+  elseif #same > 0 then
+    redis.call('HDEL', key, unpack(same))
+  end
+  dropped = dropped + #same
+end
+return dropped

@@ -1,0 +1,287 @@
+//! Relationships in Redis: the production store (DESIGN 6). The layout is described in `buckets.lua`.
+
+use std::time::Duration;
+
+use deadpool_redis::redis::{self, FromRedisValue, Pipeline, Value};
+use futures_util::future::BoxFuture;
+
+use super::{
+    ClaimError, Held, Member, Page, Position, Recorded, Recording, Relations, Sealed, Stale, StaleMark,
+    Staleness, Stamp, StoreError, keys::Keys,
+};
+use crate::{
+    clock::Timestamp,
+    event::Entity,
+    redis_pool::{PoolError, RedisPool},
+    secret::HolderId,
+};
+
+mod scripts;
+
+use scripts::Script;
+
+/// A vault entry outlives its last relationship by this much.
+const VAULT_OUTLIVES: Duration = Duration::from_secs(60);
+/// What one call of a script may take, so that no other client of the Redis waits long.
+const MEMBERS_PER_CALL: usize = 64;
+const BUCKETS_PER_CALL: usize = 64;
+const MERGES_PER_CALL: usize = 16;
+const KEYS_PER_MGET: usize = 128;
+
+/// The index in a Redis of its own, or beside other things under its prefix.
+pub struct RedisStore {
+    pool: RedisPool,
+    keys: Keys,
+}
+
+impl RedisStore {
+    /// A store behind `pool`. No connection is made yet.
+    pub fn new(pool: RedisPool, prefix: &str) -> Self {
+        Self { pool, keys: Keys::new(prefix) }
+    }
+
+    async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, StoreError> {
+        match self.pool.query(pipeline).await {
+            Err(PoolError::NoScript) => {
+                self.pool.query::<()>(&scripts::load_all()).await?;
+                Ok(self.pool.query(pipeline).await?)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    async fn call<T: FromRedisValue>(&self, call: redis::Cmd) -> Result<T, StoreError> {
+        let mut pipeline = redis::pipe();
+        pipeline.add_command(call);
+        let (answer,) = self.query::<(T,)>(&pipeline).await?;
+        Ok(answer)
+    }
+
+    fn entity_call(&self, script: Script, entity: &Entity) -> redis::Cmd {
+        script.call(&[self.keys.stale(entity), self.keys.buckets(entity)])
+    }
+
+    fn vault_call(&self, batch: &[&Recording]) -> redis::Cmd {
+        let keys: Vec<String> =
+            batch.iter().map(|recording| self.keys.vault(recording.member.holder)).collect();
+        let mut call = Script::Vault.call(&keys);
+        for recording in batch {
+            call.arg(&recording.vault.0).arg(recording.expires_at.after(VAULT_OUTLIVES).0);
+        }
+        call
+    }
+
+    /// One call for members of several entities; those of one entity stand together.
+    fn record_call(&self, batch: &[&Recording]) -> redis::Cmd {
+        let entities: Vec<&[&Recording]> = batch.chunk_by(|a, b| a.entity == b.entity).collect();
+        let keys: Vec<String> = entities
+            .iter()
+            .flat_map(|members| [self.keys.stale(&members[0].entity), self.keys.buckets(&members[0].entity)])
+            .collect();
+        let mut call = Script::Record.call(&keys);
+        for members in entities {
+            call.arg(members.len());
+            for recording in members {
+                call.arg(recording.member.to_field()).arg(recording.expires_at.0.div_ceil(1000));
+            }
+        }
+        call
+    }
+
+    async fn record_batch(&self, batch: &[Recording]) -> Result<Vec<Recorded>, StoreError> {
+        let mut order: Vec<usize> = (0..batch.len()).collect();
+        order.sort_by(|a, b| batch[*a].entity.cmp(&batch[*b].entity));
+        let sorted: Vec<&Recording> = order.iter().map(|index| &batch[*index]).collect();
+        let mut pipeline = redis::pipe();
+        for chunk in sorted.chunks(MEMBERS_PER_CALL) {
+            pipeline.add_command(self.vault_call(chunk)).ignore();
+        }
+        for chunk in sorted.chunks(MEMBERS_PER_CALL) {
+            pipeline.add_command(self.record_call(chunk));
+        }
+        let answers: Vec<Vec<Vec<Value>>> = self.query(&pipeline).await?;
+        let mut recorded = vec![None; batch.len()];
+        let entities =
+            answers.into_iter().flatten().map(recorded_of_entity).collect::<Result<Vec<_>, _>>()?;
+        for (index, found) in order.into_iter().zip(entities.into_iter().flatten()) {
+            recorded[index] = Some(found);
+        }
+        recorded.into_iter().collect::<Option<_>>().ok_or(StoreError::Unreadable("answer to a recording"))
+    }
+
+    async fn walk_page(&self, entity: &Entity, from: Position, limit: usize) -> Result<Page, StoreError> {
+        let mut call = self.entity_call(Script::Walk, entity);
+        call.arg(from.0).arg(limit).arg(BUCKETS_PER_CALL);
+        let mut answer = self.call::<Vec<Value>>(call).await?.into_iter();
+        let (now, behind): (u64, u64) = (read(answer.next())?, read(answer.next())?);
+        let mut held = Vec::with_capacity(answer.len() / 2);
+        while let Some(field) = answer.next() {
+            let found = read_held(now, field, answer.next())?;
+            // A bucket may hold what is dead, and what stands before the position.
+            if found.expires_at.0 > now * 1000 && found.member.position() >= from {
+                held.push(found);
+            }
+        }
+        held.sort_by_cached_key(|held| (held.member.position(), held.member.clone()));
+        Ok(Page { held, next: u32::try_from(behind).ok().map(Position) })
+    }
+
+    async fn forget_members(
+        &self,
+        entity: &Entity,
+        members: &[(Member, Stamp)],
+    ) -> Result<usize, StoreError> {
+        let mut pipeline = redis::pipe();
+        for chunk in members.chunks(MEMBERS_PER_CALL) {
+            let mut call = self.entity_call(Script::Forget, entity);
+            call.arg(chunk.iter().map(|(_, stamp)| stamp.0 >> 32).min().unwrap_or_default());
+            for (member, stamp) in chunk {
+                let [.., a, b, c, d] = stamp.0.to_be_bytes();
+                call.arg(member.to_field()).arg(&[a, b, c, d]);
+            }
+            pipeline.add_command(call);
+        }
+        Ok(self.query::<Vec<usize>>(&pipeline).await?.into_iter().sum())
+    }
+
+    async fn claim_for(&self, fingerprint: &str) -> Result<(), ClaimError> {
+        let mut pipeline = redis::pipe();
+        let key = self.keys.secret();
+        pipeline.cmd("SET").arg(&key).arg(fingerprint).arg("NX").ignore().cmd("GET").arg(&key);
+        let (theirs,): (String,) = self.query(&pipeline).await?;
+        if theirs == fingerprint {
+            return Ok(());
+        }
+        Err(ClaimError::OtherSecret { theirs, ours: fingerprint.to_owned() })
+    }
+
+    async fn read_staleness(&self, entity: &Entity) -> Result<Staleness, StoreError> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("GET").arg(self.keys.stale(entity)).cmd("TIME");
+        let (record, (seconds, micros)): (Option<String>, (u64, u64)) = self.query(&pipeline).await?;
+        let now = seconds * 1000 + micros / 1000;
+        let Some(record) = record else { return Ok(Staleness { stale: None, generation: now }) };
+        let mut numbers = record.split(' ').map(str::parse);
+        let (Some(Ok(generation)), Some(Ok(at)), Some(Ok(until))) =
+            (numbers.next(), numbers.next(), numbers.next())
+        else {
+            return Err(StoreError::Unreadable("stale record"));
+        };
+        let until: u64 = until;
+        let stale = (until > now).then_some(Stale { at: Timestamp(at), generation });
+        Ok(Staleness { stale, generation: generation.max(now) })
+    }
+}
+
+impl Relations for RedisStore {
+    fn claim<'a>(&'a self, fingerprint: &'a str) -> BoxFuture<'a, Result<(), ClaimError>> {
+        Box::pin(self.claim_for(fingerprint))
+    }
+
+    fn record<'a>(&'a self, batch: &'a [Recording]) -> BoxFuture<'a, Result<Vec<Recorded>, StoreError>> {
+        Box::pin(self.record_batch(batch))
+    }
+
+    fn invalidate<'a>(
+        &'a self,
+        entity: &'a Entity,
+        mark: StaleMark,
+    ) -> BoxFuture<'a, Result<Stale, StoreError>> {
+        Box::pin(async move {
+            let mut call = self.entity_call(Script::Invalidate, entity);
+            call.arg(mark.at.0).arg(u64::try_from(mark.life.as_millis()).unwrap_or(u64::MAX));
+            let (at, generation): (u64, u64) = self.call(call).await?;
+            Ok(Stale { at: Timestamp(at), generation })
+        })
+    }
+
+    fn staleness<'a>(&'a self, entity: &'a Entity) -> BoxFuture<'a, Result<Staleness, StoreError>> {
+        Box::pin(self.read_staleness(entity))
+    }
+
+    fn walk<'a>(
+        &'a self,
+        entity: &'a Entity,
+        from: Position,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        Box::pin(self.walk_page(entity, from, limit))
+    }
+
+    fn forget<'a>(
+        &'a self,
+        entity: &'a Entity,
+        members: &'a [(Member, Stamp)],
+    ) -> BoxFuture<'a, Result<usize, StoreError>> {
+        Box::pin(self.forget_members(entity, members))
+    }
+
+    fn vault<'a>(
+        &'a self,
+        holders: &'a [HolderId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Sealed>>, StoreError>> {
+        Box::pin(async move {
+            let mut pipeline = redis::pipe();
+            for chunk in holders.chunks(KEYS_PER_MGET) {
+                pipeline
+                    .cmd("MGET")
+                    .arg(chunk.iter().map(|holder| self.keys.vault(*holder)).collect::<Vec<_>>());
+            }
+            let entries: Vec<Vec<Option<Vec<u8>>>> = self.query(&pipeline).await?;
+            Ok(entries.into_iter().flatten().map(|entry| entry.map(Sealed)).collect())
+        })
+    }
+
+    fn compact<'a>(&'a self, entity: &'a Entity) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let mut call = self.entity_call(Script::Compact, entity);
+            call.arg(MERGES_PER_CALL);
+            self.call(call).await
+        })
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(self.pool.ping().await?) })
+    }
+}
+
+impl From<PoolError> for StoreError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Refused(detail) => Self::Refused(detail),
+            PoolError::NoScript => Self::Refused("NOSCRIPT".to_owned()),
+            PoolError::Unavailable(detail) => Self::Unavailable(detail),
+        }
+    }
+}
+
+/// The answer for one entity: the store's time, `stale`, then the stamp of each member.
+fn recorded_of_entity(answer: Vec<Value>) -> Result<Vec<Recorded>, StoreError> {
+    let mut answer = answer.into_iter();
+    let now = read(answer.next())?;
+    let (at, generation): (Option<u64>, u64) = (read(answer.next())?, read(answer.next())?);
+    let stale = at.map(|at| Stale { at: Timestamp(at), generation });
+    answer.map(|stamp| Ok(Recorded { stamp: seen_stamp(now, read_u32(stamp)?), stale })).collect()
+}
+
+fn read_held(now: u64, field: Value, value: Option<Value>) -> Result<Held, StoreError> {
+    let (field, value): (Vec<u8>, Vec<u8>) = (read(Some(field))?, read(value)?);
+    let member = Member::from_field(&field).ok_or(StoreError::Unreadable("member"))?;
+    let value = u64::from_be_bytes(value.try_into().map_err(|_| StoreError::Unreadable("member"))?);
+    let expires_at = Timestamp((value >> 32) * 1000);
+    Ok(Held { member, stamp: seen_stamp(now, value as u32), expires_at })
+}
+
+/// A stamp with the time at which it was seen, for it returns after 2^32 microseconds.
+fn seen_stamp(now: u64, stamp: u32) -> Stamp {
+    Stamp(now << 32 | u64::from(stamp))
+}
+
+fn read<T: FromRedisValue>(value: Option<Value>) -> Result<T, StoreError> {
+    T::from_redis_value(value.unwrap_or(Value::Nil)).map_err(|_| StoreError::Unreadable("answer"))
+}
+
+fn read_u32(value: Value) -> Result<u32, StoreError> {
+    let bytes: Vec<u8> = read(Some(value))?;
+    Ok(u32::from_be_bytes(bytes.try_into().map_err(|_| StoreError::Unreadable("member"))?))
+}
