@@ -15,7 +15,7 @@ pub struct FanOut {
     pub marked: bool,
     /// Why some copy on this lap is still there, if any is.
     pub incomplete: Option<Box<str>>,
-    /// What it did so far, earlier laps included.
+    /// What it did so far; what failed is counted for this lap alone.
     pub tally: Tally,
 }
 
@@ -23,6 +23,13 @@ impl FanOut {
     /// Where to go on.
     pub fn next(&self) -> Position {
         self.next
+    }
+
+    /// At the beginning of a lap nothing has failed yet.
+    pub fn begin_turn(&mut self) {
+        if self.next == self.began && !self.wrapped {
+            self.tally.failed = 0;
+        }
     }
 
     /// Goes on behind a page that ended at `next` (`None`: at the end of all positions). Returns whether the lap

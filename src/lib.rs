@@ -7,6 +7,7 @@ pub mod fan_out;
 pub mod health;
 pub mod ingest;
 pub mod job;
+pub mod metrics;
 pub mod queue;
 pub mod redis_pool;
 pub mod relations;

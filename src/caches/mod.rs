@@ -1,8 +1,10 @@
 //! Where copies live: the targets of a fan-out (DESIGN 8).
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
+
+use crate::{metrics::Metrics, queue::Tally};
 
 pub mod redis;
 
@@ -32,3 +34,112 @@ pub trait Cache: Send + Sync {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("cache unavailable: {0}")]
 pub struct CacheError(pub String);
+
+/// All places where copies live, in the configured order: inner ones first.
+pub struct Caches {
+    caches: Vec<Box<dyn Cache>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Caches {
+    /// These caches.
+    pub fn new(caches: Vec<Box<dyn Cache>>, metrics: Arc<Metrics>) -> Self {
+        Self { caches, metrics }
+    }
+
+    /// Begins to remove copies. What fails once is not asked again until the next removal begins, so that a cache
+    /// that hangs holds up the others for one timeout at the most.
+    pub fn removal(&self) -> Removal<'_> {
+        Removal { caches: self, failed: vec![None; self.caches.len()] }
+    }
+
+    /// Each cache by name, with what is wrong with it, if anything is.
+    pub async fn ping(&self) -> Vec<(&str, Option<CacheError>)> {
+        let pings = self.caches.iter().map(|cache| async { (cache.name(), cache.ping().await.err()) });
+        futures_util::future::join_all(pings).await
+    }
+}
+
+/// A number of deletions that are made or tried again together.
+pub struct Removal<'a> {
+    caches: &'a Caches,
+    failed: Vec<Option<CacheError>>,
+}
+
+impl Removal<'_> {
+    /// Deletes copies from every cache. Counts copies, so each key as often as there are caches.
+    pub async fn delete(&mut self, keys: &[CopyKey]) -> Tally {
+        let mut total = Tally::default();
+        for (cache, failed) in self.caches.caches.iter().zip(&mut self.failed) {
+            let count = keys.len() as u64;
+            let mut tally = Tally { failed: count, ..Tally::default() };
+            if failed.is_none() {
+                match cache.delete(keys).await {
+                    Ok(deleted) => {
+                        let deleted = deleted as u64;
+                        tally = Tally { deleted, absent: count.saturating_sub(deleted), ..Tally::default() };
+                    }
+                    Err(error) => {
+                        self.caches.metrics.errors.with_label_values(&[cache.name()]).inc();
+                        *failed = Some(error);
+                    }
+                }
+            }
+            self.caches.metrics.copies(cache.name(), &tally);
+            total += tally;
+        }
+        total
+    }
+
+    /// The caches that failed and why, in a sentence; `None` where all copies are gone.
+    pub fn error(&self) -> Option<String> {
+        let failures = self.caches.caches.iter().zip(&self.failed);
+        let failures = failures.filter_map(|(cache, failed)| Some((cache.name(), failed.as_ref()?)));
+        let sentences: Vec<String> = failures.map(|(name, error)| format!("cache {name}: {error}")).collect();
+        (!sentences.is_empty()).then(|| sentences.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    struct Recorded {
+        name: &'static str,
+        up: bool,
+        asked: Arc<Mutex<Vec<&'static str>>>,
+    }
+
+    impl Cache for Recorded {
+        fn name(&self) -> &str {
+            self.name
+        }
+
+        fn delete<'a>(&'a self, keys: &'a [CopyKey]) -> BoxFuture<'a, Result<usize, CacheError>> {
+            self.asked.lock().unwrap().push(self.name);
+            let answer = if self.up { Ok(keys.len()) } else { Err(CacheError("refused".to_owned())) };
+            Box::pin(std::future::ready(answer))
+        }
+
+        fn ping(&self) -> BoxFuture<'_, Result<(), CacheError>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cache_that_fails_holds_up_no_other_and_is_asked_once_a_removal() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let cache = |name, up| Box::new(Recorded { name, up, asked: asked.clone() }) as Box<dyn Cache>;
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let caches =
+            Caches::new(vec![cache("inner", true), cache("down", false), cache("outer", true)], metrics);
+        let keys = [CopyKey("/posts/42".to_owned())];
+        let mut removal = caches.removal();
+        let first = removal.delete(&keys).await;
+        let second = removal.delete(&keys).await;
+        assert_eq!((first.deleted, first.failed, second.deleted, second.failed), (2, 1, 2, 1));
+        assert_eq!(*asked.lock().unwrap(), ["inner", "down", "outer", "inner", "outer"]);
+        assert_eq!(removal.error().as_deref(), Some("cache down: cache unavailable: refused"));
+    }
+}

@@ -224,6 +224,11 @@ impl Queue {
         views
     }
 
+    /// Invalidations that wait after a failure.
+    pub fn suspended(&self) -> usize {
+        self.lock().schedule.queued().suspended
+    }
+
     /// The queue at a glance.
     pub fn view(&self) -> QueueView {
         let mut state = self.lock();

@@ -27,6 +27,29 @@ pub enum JobState {
     Dead,
 }
 
+impl JobState {
+    /// The word for it in answers, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Superseded => "superseded",
+            Self::Expired => "expired",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.matched += other.matched;
+        self.deleted += other.deleted;
+        self.absent += other.absent;
+        self.failed += other.failed;
+    }
+}
+
 /// What an invalidation did, in copies over all caches (`matched`: relationships).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Tally {

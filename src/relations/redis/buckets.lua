@@ -8,7 +8,7 @@ local POSITIONS = 4294967296
 local ALONE = 128   -- fields that a lone bucket holds before it splits
 local FULL = 88     -- fields past which a bucket among several asks for one more
 local SPARSE = 24   -- fields below which one asks for one less
-local MERGED = 48   -- fields that two buckets may have together to be merged
+local MERGED = 48   -- fields that two buckets of several may have together to be merged
 
 local time = redis.call('TIME')
 local now = tonumber(time[1])
@@ -103,7 +103,8 @@ local function merge(buckets, stale)
   local n = stale.buckets - 1
   if n < 1 then return false end
   local one, two, both = buckets .. ':' .. 2 * n, buckets .. ':' .. 2 * n + 1, buckets .. ':' .. n
-  if redis.call('HLEN', one) + redis.call('HLEN', two) > MERGED then return false end
+  local room = n == 1 and FULL or MERGED
+  if redis.call('HLEN', one) + redis.call('HLEN', two) > room then return false end
   rebuild({ one, two }, function() return both end)
   stale.buckets = n
   return true

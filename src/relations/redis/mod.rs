@@ -25,7 +25,7 @@ const VAULT_OUTLIVES: Duration = Duration::from_secs(60);
 /// What one call of a script may take, so that no other client of the Redis waits long.
 const MEMBERS_PER_CALL: usize = 64;
 const BUCKETS_PER_CALL: usize = 64;
-const MERGES_PER_CALL: usize = 16;
+const MERGES_PER_CALL: usize = 64;
 const KEYS_PER_MGET: usize = 128;
 
 /// The index in a Redis of its own, or beside other things under its prefix.

@@ -1,0 +1,160 @@
+//! `cache`: records that a holder has a copy, and evicts the copy where the read may be older than an invalidation.
+
+use std::collections::HashMap;
+
+use super::{HookError, Hooks, copy_keys, member_of};
+use crate::{
+    event::Entity,
+    job::{CopyHeld, Job},
+    judge::{ReadTime, Verdict, judge},
+    queue::{Attempt, Outcome, Phase},
+    relations::{Member, Recorded, Recording, Stamp},
+    resource::Resource,
+    secret::VaultEntry,
+};
+
+pub(super) async fn run(hooks: &Hooks, attempts: &[Attempt]) -> Vec<Outcome> {
+    let mut outcomes: Vec<Option<Outcome>> = attempts.iter().map(|_| None).collect();
+    let mut reads = Vec::new();
+    for (index, attempt) in attempts.iter().enumerate() {
+        match (Read::of(hooks, &attempt.job), attempt.phase) {
+            (Err(error), _) => outcomes[index] = Some(failed(&error)),
+            (Ok(read), Phase::Work) => reads.push((index, read)),
+            (Ok(read), Phase::Evict(ending)) => {
+                outcomes[index] = Some(settle(delete_copies(hooks, &[&read]).await, Outcome::Evicted(ending)));
+            }
+        }
+    }
+    let (indexes, reads): (Vec<usize>, Vec<Read<'_>>) = reads.into_iter().unzip();
+    for (index, outcome) in indexes.into_iter().zip(record(hooks, &reads).await) {
+        outcomes[index] = Some(outcome);
+    }
+    outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| failed(&HookError::NoResource))).collect()
+}
+
+/// A read that a job tells of.
+struct Read<'a> {
+    job: &'a Job,
+    copy: &'a CopyHeld,
+    member: Member,
+    resource: &'a Resource,
+}
+
+impl<'a> Read<'a> {
+    fn of(hooks: &'a Hooks, job: &'a Job) -> Result<Self, HookError> {
+        let resource = hooks.resource(&job.entity)?;
+        let (copy, member) = job.copy.as_deref().zip(member_of(job)).ok_or(HookError::NoResource)?;
+        Ok(Self { job, copy, member, resource })
+    }
+
+    fn recording(&self, hooks: &Hooks) -> Recording {
+        let entry = VaultEntry { token: self.copy.token.clone(), user_id: self.copy.user_id.clone() };
+        Recording {
+            entity: self.job.entity.clone(),
+            member: self.member.clone(),
+            expires_at: self.job.accepted_at.after(self.copy.life).after(self.resource.guard),
+            vault: hooks.keys.seal(self.copy.holder, &entry),
+        }
+    }
+}
+
+/// Records all reads, then evicts those that turn out to be stale. What has been recorded stays recorded if an
+/// eviction fails: its job is tried again.
+async fn record(hooks: &Hooks, reads: &[Read<'_>]) -> Vec<Outcome> {
+    if reads.is_empty() {
+        return Vec::new();
+    }
+    let (recordings, of_read) = fold(hooks, reads);
+    let recorded = match hooks.relations.record(&recordings).await {
+        Ok(recorded) => recorded,
+        Err(error) => {
+            let error = hooks.store_failed(error);
+            return reads.iter().map(|_| failed(&error)).collect();
+        }
+    };
+    // Only now: a read that is older than the horizon may have missed a `stale` that has gone (DESIGN 7, rule 3).
+    let now = hooks.clock.now();
+    let stale: Vec<(usize, Stamp)> = reads
+        .iter()
+        .enumerate()
+        .filter_map(|(index, read)| {
+            let recorded = recorded[of_read[index]];
+            is_stale(hooks, read, recorded, now).then_some((index, recorded.stamp))
+        })
+        .collect();
+    let mut outcomes: Vec<Outcome> = reads.iter().map(|_| done()).collect();
+    if !stale.is_empty() {
+        let evicted = evict(hooks, reads, &stale).await;
+        if let Err(error) = evicted {
+            for (index, _) in stale {
+                outcomes[index] = failed(&error);
+            }
+        }
+    }
+    outcomes
+}
+
+/// One recording per member, with the latest expiry, and which of them each read is part of. Reads of one member
+/// may have different keys where `key_fields` says so.
+fn fold(hooks: &Hooks, reads: &[Read<'_>]) -> (Vec<Recording>, Vec<usize>) {
+    let mut recordings: Vec<Recording> = Vec::with_capacity(reads.len());
+    let mut places: HashMap<(&Entity, &Member), usize> = HashMap::with_capacity(reads.len());
+    let mut of_read = Vec::with_capacity(reads.len());
+    for read in reads {
+        let recording = read.recording(hooks);
+        let place = *places.entry((&read.job.entity, &read.member)).or_insert(recordings.len());
+        match recordings.get_mut(place) {
+            Some(first) => first.expires_at = first.expires_at.max(recording.expires_at),
+            None => recordings.push(recording),
+        }
+        of_read.push(place);
+    }
+    (recordings, of_read)
+}
+
+fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: crate::clock::Timestamp) -> bool {
+    let time = ReadTime { occurred_at: read.job.occurred_at, generation: read.job.generation };
+    match judge(&time, recorded.stale, now, read.resource.guard, read.resource.horizon) {
+        Verdict::Keep => false,
+        Verdict::Evict(reason) => {
+            hooks.metrics.evictions.with_label_values(&[reason.as_str()]).inc();
+            true
+        }
+    }
+}
+
+/// First the relationship, then the copy (DESIGN 7, rule 3). A holder who was recorded again meanwhile keeps the
+/// relationship: its stamp is another.
+async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> Result<(), HookError> {
+    let mut members: HashMap<&Entity, Vec<(Member, Stamp)>> = HashMap::new();
+    for (index, stamp) in stale {
+        let read = &reads[*index];
+        members.entry(&read.job.entity).or_default().push((read.member.clone(), *stamp));
+    }
+    for (entity, members) in &members {
+        hooks.relations.forget(entity, members).await.map_err(|error| hooks.store_failed(error))?;
+    }
+    delete_copies(hooks, &stale.iter().map(|(index, _)| &reads[*index]).collect::<Vec<_>>()).await
+}
+
+async fn delete_copies(hooks: &Hooks, reads: &[&Read<'_>]) -> Result<(), HookError> {
+    let keys: Vec<_> = reads
+        .iter()
+        .flat_map(|read| copy_keys(read.resource, &read.job.entity, &read.member, &read.copy.token))
+        .collect();
+    let mut removal = hooks.caches.removal();
+    removal.delete(&keys).await;
+    removal.error().map_or(Ok(()), |error| Err(HookError::Caches(error)))
+}
+
+fn settle(result: Result<(), HookError>, outcome: Outcome) -> Outcome {
+    result.map_or_else(|error| failed(&error), |()| outcome)
+}
+
+fn done() -> Outcome {
+    Outcome::Done { fan_out: None, follow_ups: Vec::new() }
+}
+
+fn failed(error: &HookError) -> Outcome {
+    Outcome::Failed { error: error.to_string(), fan_out: None }
+}

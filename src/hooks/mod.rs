@@ -1,0 +1,82 @@
+//! What jobs do to relationships and caches: one file per job type (DESIGN 7).
+//!
+//! A hook does not know the queue. It is given attempts and answers outcomes; follow-up jobs are part of an outcome.
+
+mod cache;
+mod invalidate;
+
+use std::sync::Arc;
+
+use crate::{
+    caches::{Caches, CopyKey},
+    clock::Clock,
+    event::{AccessToken, Entity},
+    job::Job,
+    metrics::Metrics,
+    queue::{Attempt, Outcome},
+    relations::{Member, Relations, StoreError},
+    resource::{Resource, Resources},
+    rules::RuleSet,
+    secret::Keys,
+};
+
+/// What every hook works with.
+pub struct Hooks {
+    /// The index.
+    pub relations: Arc<dyn Relations>,
+    /// Where copies live.
+    pub caches: Caches,
+    /// Seals and opens vault entries.
+    pub keys: Arc<Keys>,
+    /// How copies of each resource type are named, and how long they live.
+    pub resources: Arc<Resources>,
+    /// Makes follow-up jobs.
+    pub rules: Arc<RuleSet>,
+    /// Reads the time after the store was asked.
+    pub clock: Clock,
+    /// Counts what was done.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Hooks {
+    /// Runs `cache` jobs together: one round trip records them all. Answers in their order.
+    pub async fn cache(&self, attempts: &[Attempt]) -> Vec<Outcome> {
+        cache::run(self, attempts).await
+    }
+
+    /// Runs a turn of an `invalidate` job.
+    pub async fn invalidate(&self, attempt: Attempt) -> Outcome {
+        invalidate::run(self, attempt).await
+    }
+
+    fn resource(&self, entity: &Entity) -> Result<&Resource, HookError> {
+        self.resources.get(&entity.resource_type).ok_or(HookError::NoResource)
+    }
+
+    fn store_failed(&self, error: StoreError) -> HookError {
+        self.metrics.errors.with_label_values(&["store"]).inc();
+        error.into()
+    }
+}
+
+/// Why an attempt failed. All of it may pass, so the job is tried again.
+#[derive(Debug, thiserror::Error)]
+enum HookError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("no key templates are configured for this resource type")]
+    NoResource,
+    #[error("{0}")]
+    Caches(String),
+}
+
+/// The keys of a member's copies in every cache.
+fn copy_keys(resource: &Resource, entity: &Entity, member: &Member, token: &AccessToken) -> Vec<CopyKey> {
+    resource.copy_keys(entity, member.variant.as_deref(), token)
+}
+
+/// The member that a `cache` job is about.
+fn member_of(job: &Job) -> Option<Member> {
+    let copy = job.copy.as_deref()?;
+    Some(Member { holder: copy.holder, variant: copy.cache_key.clone() })
+}
