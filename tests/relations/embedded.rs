@@ -213,3 +213,18 @@ async fn a_recording_removes_expired_neighbours() {
     assert_eq!(held(&store).await[1..], living);
     assert_eq!(sweep_until(&store, 4).await, 2, "their vault entries are left, their members are not");
 }
+
+#[tokio::test]
+async fn a_sweep_takes_no_generation_back_that_is_ahead_of_the_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let over = StaleMark { at: Clock::start().now(), life: Duration::ZERO };
+    let entity = entity();
+    // So many at once that there are more of them than milliseconds.
+    let marks = futures_util::future::join_all((0..500).map(|_| store.invalidate(&entity, over))).await;
+    let last = marks.into_iter().map(|mark| mark.unwrap().generation).max().unwrap();
+    for _ in 0..3 {
+        store.sweep(10).await.unwrap();
+    }
+    assert!(store.staleness(&entity).await.unwrap().generation >= last);
+}
