@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 use crate::{clock::Timestamp, event::Entity, secret::HolderId};
 
+pub mod embedded;
 mod keys;
 mod member;
 pub mod redis;
@@ -144,7 +145,7 @@ pub struct Page {
 }
 
 /// Why a store could not do it. All of these may pass; the work is to be tried again.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Not reached, or it went away, or it took too long.
     #[error("store unavailable: {0}")]

@@ -1,0 +1,79 @@
+//! What is read from a snapshot.
+
+use redb::{ReadTransaction, TableError};
+
+use super::{
+    is_dead,
+    tables::{self, Result},
+    time::StoreTime,
+};
+use crate::{
+    clock::Timestamp,
+    event::Entity,
+    relations::{Held, Page, Position, Sealed, Staleness, Stamp},
+    secret::HolderId,
+};
+
+/// The store's format; `None` for another program's database.
+pub(super) fn format(txn: &ReadTransaction) -> Result<Option<String>> {
+    match txn.open_table(tables::META) {
+        Ok(meta) => Ok(meta.get("format")?.map(|row| row.value().to_owned())),
+        Err(TableError::Storage(error)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The latest time that the store was written at.
+pub(super) fn latest(txn: &ReadTransaction) -> Result<u64> {
+    Ok(txn.open_table(tables::COUNTERS)?.get("latest")?.map_or(0, |row| row.value()))
+}
+
+pub(super) fn staleness(txn: &ReadTransaction, entity: &Entity, time: &StoreTime) -> Result<Staleness> {
+    let row = tables::stale_row(&txn.open_table(tables::STALE)?, entity)?;
+    let generation = row.map_or(0, |(_, stale)| stale.generation).max(time.latest());
+    let stale = row.filter(|(ends, _)| !is_dead(*ends, time.now())).map(|(_, stale)| stale);
+    Ok(Staleness { stale, generation })
+}
+
+/// All living members of as many positions as it takes to have `limit`: a page ends where a position does, so that
+/// the next can begin there.
+pub(super) fn walk(
+    txn: &ReadTransaction,
+    entity: &Entity,
+    from: Position,
+    limit: usize,
+    now: Timestamp,
+) -> Result<Page> {
+    let (prefix, (first, end)) = (tables::entity_key(entity), tables::member_range(entity, from));
+    let (mut held, mut last) = (Vec::new(), None);
+    for row in txn.open_table(tables::MEMBERS)?.range(first.as_slice()..end.as_slice())? {
+        let (key, value) = row?;
+        let (expires_at, stamp) = value.value();
+        if is_dead(expires_at, now) {
+            continue;
+        }
+        let (position, member) = tables::parse_member(&prefix, key.value())?;
+        if held.len() >= limit && last != Some(position) {
+            return Ok(Page { held, next: Some(position) });
+        }
+        last = Some(position);
+        held.push(Held { member, stamp: Stamp(stamp), expires_at: Timestamp(expires_at) });
+    }
+    Ok(Page { held, next: None })
+}
+
+pub(super) fn vault(
+    txn: &ReadTransaction,
+    holders: &[HolderId],
+    now: Timestamp,
+) -> Result<Vec<Option<Sealed>>> {
+    let vault = txn.open_table(tables::VAULT)?;
+    let entry = |holder: &HolderId| {
+        let row = vault.get(holder.0.as_slice())?;
+        Ok(row.and_then(|row| {
+            let (ends, sealed) = row.value();
+            (!is_dead(ends, now)).then(|| Sealed(sealed.to_vec()))
+        }))
+    };
+    holders.iter().map(entry).collect()
+}

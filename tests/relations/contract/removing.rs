@@ -1,0 +1,64 @@
+//! Dropping members after their copies are gone (DESIGN 7, rule 6).
+
+use decache::relations::Stamp;
+
+use super::*;
+
+pub(crate) async fn a_member_is_dropped_only_with_the_stamp_that_was_read(store: &dyn Relations) {
+    let (entity, alice) = (post("42"), member(1));
+    let read = record_living(store, &entity, &alice).await.stamp;
+    let came_back = record_living(store, &entity, &alice).await.stamp;
+    assert_eq!(store.forget(&entity, &[(alice.clone(), read)]).await.unwrap(), 0);
+    assert_eq!(walk_all(store, &entity, 10).await[0].stamp, came_back);
+    assert_eq!(store.forget(&entity, &[(alice.clone(), came_back)]).await.unwrap(), 1);
+    assert_eq!(walk_all(store, &entity, 10).await, []);
+    let after = record_living(store, &entity, &alice).await.stamp;
+    assert!(after != read && after != came_back, "a stamp is not given again after its member was dropped");
+}
+
+pub(crate) async fn dropping_what_is_not_there_is_nothing(store: &dyn Relations) {
+    let (entity, alice) = (post("42"), member(1));
+    assert_eq!(store.forget(&entity, &[]).await.unwrap(), 0);
+    assert_eq!(store.forget(&entity, &[(alice.clone(), Stamp(1))]).await.unwrap(), 0);
+    let stamp = record_living(store, &entity, &alice).await.stamp;
+    let elsewhere = post("43");
+    assert_eq!(store.forget(&elsewhere, &[(alice.clone(), stamp)]).await.unwrap(), 0);
+    let twice = [(alice.clone(), stamp), (alice, stamp)];
+    assert_eq!(store.forget(&entity, &twice).await.unwrap(), 1);
+    assert_eq!(store.forget(&entity, &twice).await.unwrap(), 0);
+}
+
+pub(crate) async fn dropping_a_member_leaves_its_variants_and_its_other_entities(store: &dyn Relations) {
+    let (one, other) = (post("1"), post("2"));
+    let (plain, page) = (member(1), variant(1, "/posts/1?page=2&t={access_token}"));
+    let recorded = record_all(store, &one, [plain.clone(), page.clone()]).await;
+    record_living(store, &other, &plain).await;
+    assert_eq!(store.forget(&one, &[(plain.clone(), recorded[0].1.stamp)]).await.unwrap(), 1);
+    assert_eq!(members(store, &one).await, [page]);
+    assert_eq!(members(store, &other).await, std::slice::from_ref(&plain));
+    assert!(store.vault(&[plain.holder]).await.unwrap()[0].is_some(), "the vault is left to expire");
+}
+
+pub(crate) async fn compacting_an_emptied_entity_keeps_it_right(store: &dyn Relations) {
+    let entity = post("42");
+    let recorded = record_all(store, &entity, (0..2_000).map(member)).await;
+    store.invalidate(&entity, mark(now())).await.unwrap();
+    let stamped: Vec<_> = recorded.into_iter().map(|(member, recorded)| (member, recorded.stamp)).collect();
+    let mut dropped = 0;
+    for part in stamped.chunks(300) {
+        dropped += store.forget(&entity, part).await.unwrap();
+    }
+    assert_eq!(dropped, 2_000);
+    for newcomer in 2_000..2_003 {
+        record_living(store, &entity, &member(newcomer)).await;
+        store.compact(&entity).await.unwrap();
+    }
+    while store.compact(&entity).await.unwrap() {}
+    let mut expected: Vec<_> = (2_000..2_003).map(member).collect();
+    expected.sort();
+    assert_eq!(members(store, &entity).await, expected);
+    let staleness = store.staleness(&entity).await.unwrap();
+    assert!(staleness.stale.is_some(), "giving back room does not forget the invalidation");
+    record_all(store, &entity, (0..2_000).map(member)).await;
+    assert_eq!(members(store, &entity).await.len(), 2_003);
+}
