@@ -7,6 +7,12 @@ pub(super) fn missing_field(message: &str) -> Option<&str> {
     message.strip_prefix("missing field ").map(|field| field.trim_matches('`'))
 }
 
+/// The known field that an unknown one was meant to be, where it is close to one.
+pub(super) fn meant<'a>(path: &FieldPath, message: &'a str) -> Option<&'a str> {
+    let known = quoted(message.strip_prefix("unknown field ")?);
+    closest(path.last_key(), known.get(1..)?)
+}
+
 /// What is wrong with the field at `path` and what would be right.
 pub(super) fn explain(path: &FieldPath, message: &str) -> String {
     if missing_field(message).is_some() {

@@ -27,7 +27,7 @@ pub(super) fn of_syntax(text: &str, flaw: &Flaw) -> Option<(&'static str, String
 pub(super) fn of_unknown(path: &FieldPath) -> Option<String> {
     let printed = path.to_string();
     let misplaced = matches!(path.last_key(), "enricher" | "topics" | "job_rules");
-    let no_topics = printed.starts_with("job_scheduler.enricher.");
+    let no_topics = path.0.len() == 3 && printed.starts_with("job_scheduler.enricher.");
     (misplaced || no_topics).then(|| format!("does not belong here; {RIGHT}"))
 }
 

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 
 use super::{
-    explain::{explain, missing_field},
+    explain::{explain, meant, missing_field},
     path::{FieldPath, Step},
     source::Problems,
 };
@@ -27,10 +27,17 @@ pub(super) fn read<T: DeserializeOwned>(name: &str, value: Value, problems: &mut
     }
 }
 
+fn report(path: &FieldPath, message: &str, problems: &mut Problems<'_>) {
+    let printed = path.to_string();
+    let set = problems.source.overrides.iter().find(|set| set.path == printed);
+    let flaw = set.and_then(|set| set.flaw.as_ref()).map(|flaw| format!(" that is not valid YAML: {flaw}"));
+    problems.add(printed, explain(path, message) + &flaw.unwrap_or_default());
+}
+
 struct Section<'a> {
     name: &'a str,
     value: Value,
-    /// Fields that were taken out: that they are missing now is no second mistake.
+    /// Fields that were taken out, or that another name was meant for: that they are missing is no second mistake.
     pruned: BTreeSet<FieldPath>,
     /// How many items were taken from the front of each list, by its path.
     dropped: BTreeMap<FieldPath, usize>,
@@ -46,11 +53,10 @@ impl Section<'_> {
         }
         let path = missing.unwrap_or_else(|| written.clone());
         if !self.pruned.contains(&path) {
-            let printed = path.to_string();
-            let set = problems.source.overrides.iter().find(|set| set.path == printed);
-            let flaw =
-                set.and_then(|set| set.flaw.as_ref()).map(|flaw| format!(" that is not valid YAML: {flaw}"));
-            problems.add(printed, explain(&path, message) + &flaw.unwrap_or_default());
+            report(&path, message, problems);
+        }
+        if let Some((around, meant)) = path.split_last().zip(meant(&path, message)) {
+            self.pruned.insert(around.0.key(meant));
         }
         self.prune(at, written)
     }
