@@ -47,7 +47,7 @@ pub(super) fn apply(
 }
 
 fn set(tree: &mut Value, variable: &str, raw: &str) -> Result<(FieldPath, Option<String>), String> {
-    let names: Vec<&str> = variable.trim_start_matches(PREFIX).split("__").collect();
+    let names: Vec<&str> = variable.strip_prefix(PREFIX).unwrap_or_default().split("__").collect();
     if names.iter().any(|name| name.is_empty()) {
         return Err("expected a name such as DECACHE__SERVER__BIND".to_owned());
     }

@@ -26,6 +26,9 @@ pub(super) fn explain(path: &FieldPath, message: &str) -> String {
         let (found, known) = words.split_first().map_or(("", &[][..]), |(found, known)| (*found, known));
         return format!("expected {}, found {found:?}", known.join(" or "));
     }
+    if message.starts_with("duplicate field") {
+        return format!("has {} under both of its spellings: keep one of the two", quoted(message).concat());
+    }
     let mismatch = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     match mismatch.and_then(|rest| rest.rsplit_once(", expected ")) {
         Some((found, expected)) => mismatched(path, found, expected),

@@ -16,6 +16,12 @@ pub(super) fn line_of(text: &str, path: &FieldPath) -> Option<usize> {
     error.location().map(|location| location.line())
 }
 
+/// The line, from 1, where a second document begins, if only by the indentation.
+pub(super) fn line_of_second_document(text: &str) -> Option<usize> {
+    let second = serde_yaml::Deserializer::from_str(text).nth(1)?;
+    second.deserialize_any(Stop).err()?.location().map(|location| location.line())
+}
+
 /// Follows the steps, and fails where they end.
 struct Find<'a> {
     steps: &'a [Step],

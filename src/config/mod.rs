@@ -1,8 +1,8 @@
 //! The configuration: read, checked whole, and typed from then on (DESIGN 10).
 //!
-//! A file per section holds its types, defaults and checks. Around them: [`yaml`] reads the text, [`environment`] overrides
-//! it, [`section`] turns a section's tree into its type, and [`source`] gives every problem its file and line. What the
-//! rules and templates mean is judged by [`crate::rules`], whose problems get their place from [`Source::problem`].
+//! A file per section holds its types, defaults and checks. Around them: `yaml` reads the text, `environment` overrides
+//! it, `section` turns a section's tree into its type, and `source` gives every problem its file and line. What the
+//! rules and templates mean is judged by `crate::rules`, whose problems get their place from [`Source::problem`].
 
 use std::path::{Path, PathBuf};
 

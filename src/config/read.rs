@@ -77,19 +77,19 @@ impl Raw {
     fn read(tree: Value, problems: &mut Problems<'_>) -> Option<Self> {
         let mut sections = Sections { map: top(tree, problems)?, problems };
         let (scheduler, manager): (JobScheduler, JobManager) =
-            (sections.scheduler(), sections.mapping("job_manager"));
+            (sections.scheduler(), sections.take("job_manager"));
         let config = Config {
-            server: sections.mapping("server"),
-            auth: sections.mapping("auth"),
-            journal: sections.mapping("journal"),
-            queue: sections.mapping("queue"),
-            workers: sections.mapping("workers"),
-            resources: sections.mapping("resources"),
-            log: sections.mapping("log"),
+            server: sections.take("server"),
+            auth: sections.take("auth"),
+            journal: sections.take("journal"),
+            queue: sections.take("queue"),
+            workers: sections.take("workers"),
+            resources: sections.take("resources"),
+            log: sections.take("log"),
             rules: RulesConfig::new(scheduler, manager),
             ..Config::default()
         };
-        let (secret, store) = (sections.mapping("secret"), sections.mapping("store"));
+        let (secret, store) = (sections.take("secret"), sections.take("store"));
         let caches = sections.take("caches");
         sections.refuse_the_rest();
         Some(Self { config, secret, store, caches })
@@ -127,18 +127,6 @@ struct Sections<'p, 's> {
 }
 
 impl Sections<'_, '_> {
-    /// A section of fields. serde would take a list for one, field by field.
-    fn mapping<T: DeserializeOwned + Default>(&mut self, name: &str) -> T {
-        match self.map.get(name) {
-            Some(Value::Sequence(_)) => {
-                self.map.remove(name);
-                self.problems.add(name, "expected a mapping of fields, found a list");
-                T::default()
-            }
-            _ => self.take(name),
-        }
-    }
-
     /// A section; where it is absent, or has nothing in it, its default.
     fn take<T: DeserializeOwned + Default>(&mut self, name: &str) -> T {
         match self.map.remove(name) {
@@ -151,7 +139,7 @@ impl Sections<'_, '_> {
         if let Some(section) = self.map.get_mut("job_scheduler") {
             layout::untangle(section, self.problems);
         }
-        self.mapping("job_scheduler")
+        self.take("job_scheduler")
     }
 
     fn refuse_the_rest(self) {

@@ -1,4 +1,4 @@
-//! The rules as they are written, a type for each level. [`crate::rules`] compiles and judges them.
+//! The rules as they are written, a type for each level. `crate::rules` compiles and judges them.
 
 use std::{collections::BTreeMap, time::Duration};
 

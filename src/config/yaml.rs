@@ -5,7 +5,7 @@ use std::{cell::RefCell, fmt};
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Mapping, Value};
 
-use super::path::FieldPath;
+use super::{locate, path::FieldPath};
 
 /// Why a text is not a tree.
 #[derive(Debug)]
@@ -26,12 +26,24 @@ pub(super) fn parse(text: &str) -> Result<Value, Flaw> {
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(Value::Null);
         }
-        let line = error.location().map(|location| location.line());
-        Err(match refused.take() {
-            Some((path, detail)) => Flaw { line, path, detail, syntax: false },
-            None => Flaw { line, path: FieldPath::default(), detail: error.to_string(), syntax: true },
-        })
+        Err(flaw(text, &error, refused.take()))
     })
+}
+
+fn flaw(text: &str, error: &serde_yaml::Error, refused: Option<(FieldPath, String)>) -> Flaw {
+    let line = error.location().map(|location| location.line());
+    if let Some((path, detail)) = refused {
+        return Flaw { line, path, detail, syntax: false };
+    }
+    let second = if line.is_none() { locate::line_of_second_document(text) } else { None };
+    let detail = match second {
+        Some(_) => {
+            "a second document begins here: the lines before are indented further, or a `---` too many"
+                .to_owned()
+        }
+        None => error.to_string(),
+    };
+    Flaw { line: line.or(second), path: FieldPath::default(), detail, syntax: true }
 }
 
 /// Builds the tree, or leaves a refusal and its path.

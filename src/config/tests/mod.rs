@@ -11,6 +11,7 @@ mod environment;
 mod mistakes;
 mod rules_block;
 mod secrets;
+mod values;
 
 /// A file of its own, so that tests do not meet.
 struct File {
@@ -55,4 +56,12 @@ fn loaded(text: &str) -> Loaded {
 /// The problems of a text, as they print, with `F` for the file.
 fn problems(text: &str) -> Vec<String> {
     File::new(text).problems(&[])
+}
+
+fn assert_each(cases: &[(&str, &str)]) {
+    for (text, expected) in cases {
+        let problems = problems(text);
+        assert_eq!(problems.len(), 1, "{text}\n{problems:#?}");
+        assert!(problems[0].starts_with(expected), "{text}\n     is: {}\nexpected: {expected}", problems[0]);
+    }
 }
