@@ -2,6 +2,7 @@
 
 pub mod caches;
 pub mod clock;
+pub mod config;
 pub mod event;
 pub mod fan_out;
 pub mod health;

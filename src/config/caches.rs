@@ -1,0 +1,87 @@
+//! `caches:` where copies live, in the order in which they are removed: inner ones first.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+use super::{quantity, redis_url::RedisUrl, source::Problems};
+
+/// One place where copies live.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CacheConfig {
+    /// Its name in metrics and answers.
+    pub name: String,
+    /// What it is.
+    pub target: CacheTarget,
+}
+
+/// What a cache is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CacheTarget {
+    /// Keys in a Redis server.
+    Redis(RedisCache),
+}
+
+/// A cache in Redis.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RedisCache {
+    /// The server.
+    pub url: RedisUrl,
+    /// What stands before every copy's key in this cache.
+    pub key_prefix: String,
+    /// The longest that connecting, or one answer, may take.
+    pub timeout: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCache {
+    name: String,
+    #[serde(rename = "kind", deserialize_with = "redis")]
+    _kind: (),
+    url: Option<RedisUrl>,
+    url_file: Option<PathBuf>,
+    #[serde(default)]
+    key_prefix: String,
+    #[serde(default = "default_timeout", deserialize_with = "quantity::some_duration")]
+    timeout: Duration,
+}
+
+/// Checks the list; a cache whose URL cannot be had is left out.
+pub(super) fn check(raw: Vec<RawCache>, problems: &mut Problems<'_>) -> Vec<CacheConfig> {
+    let mut names = BTreeMap::new();
+    let mut caches = Vec::new();
+    for (index, cache) in raw.into_iter().enumerate() {
+        let at = format!("caches[{index}]");
+        if !is_name(&cache.name) {
+            problems.add(format!("{at}.name"), "expected a name: 1 to 64 letters, digits, `_`, `.` or `-`");
+        }
+        if let Some(first) = names.insert(cache.name.clone(), index) {
+            problems
+                .add(format!("{at}.name"), format!("is the name of caches[{first}] too: each needs its own"));
+        }
+        if let Some(url) = RedisUrl::one_of(&at, cache.url, cache.url_file, problems) {
+            let redis = RedisCache { url, key_prefix: cache.key_prefix, timeout: cache.timeout };
+            caches.push(CacheConfig { name: cache.name, target: CacheTarget::Redis(redis) });
+        }
+    }
+    caches
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}
+
+fn redis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "redis" => Ok(()),
+        kind @ ("http" | "pubsub") => {
+            Err(D::Error::custom(format!("kind: {kind} is not built yet: only redis is")))
+        }
+        kind => Err(D::Error::custom(format!("expected redis, found {kind:?}"))),
+    }
+}
+
+fn default_timeout() -> Duration {
+    Duration::from_secs(2)
+}

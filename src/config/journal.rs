@@ -1,0 +1,33 @@
+//! `journal:` what outlives a crash.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// The journal of accepted jobs. There is none in this version: whatever the level, it runs as [`Level::None`].
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalConfig {
+    /// What an accepted job outlives.
+    pub level: Level,
+    /// The directory that holds it.
+    pub path: PathBuf,
+}
+
+/// What an accepted job outlives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The machine's crash.
+    Fsync,
+    /// The process's crash.
+    Buffered,
+    /// Neither.
+    None,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self { level: Level::Fsync, path: "data/journal".into() }
+    }
+}

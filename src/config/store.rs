@@ -1,0 +1,150 @@
+//! `store:` where the index of relationships is kept.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+use super::{quantity, redis_url::RedisUrl, source::Problems};
+
+/// The store of relationships.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StoreConfig {
+    /// On this machine's disk, for a single process.
+    Embedded {
+        /// The directory that holds it.
+        path: PathBuf,
+    },
+    /// In a Redis server, for production.
+    Redis(RedisStore),
+}
+
+/// An index in Redis.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RedisStore {
+    /// The server.
+    pub url: RedisUrl,
+    /// What every key begins with: not empty, no braces.
+    pub prefix: String,
+    /// Connections at most.
+    pub pool_size: usize,
+    /// The longest that connecting, or one answer, may take.
+    pub timeout: Duration,
+}
+
+impl StoreConfig {
+    /// What the store's own keys begin with, where it shares a server with caches: no copy's key may begin with it.
+    pub fn prefix(&self) -> Option<&str> {
+        match self {
+            Self::Embedded { .. } => None,
+            Self::Redis(redis) => Some(&redis.prefix),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Embedded,
+    Redis,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawStore {
+    kind: Kind,
+    path: PathBuf,
+    url: Option<RedisUrl>,
+    url_file: Option<PathBuf>,
+    prefix: String,
+    #[serde(deserialize_with = "connections")]
+    pool_size: usize,
+    #[serde(deserialize_with = "quantity::some_duration")]
+    timeout: Duration,
+    #[serde(rename = "by_holder", deserialize_with = "not_by_holder")]
+    _by_holder: (),
+}
+
+impl Default for RawStore {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Embedded,
+            path: "data".into(),
+            url: None,
+            url_file: None,
+            prefix: "decache:".to_owned(),
+            pool_size: 16,
+            timeout: Duration::from_secs(2),
+            _by_holder: (),
+        }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self::Embedded { path: RawStore::default().path }
+    }
+}
+
+impl RawStore {
+    pub(super) fn check(self, problems: &mut Problems<'_>) -> StoreConfig {
+        self.check_foreign(problems);
+        if self.kind == Kind::Embedded {
+            return StoreConfig::Embedded { path: self.path };
+        }
+        if self.prefix.is_empty()
+            || self.prefix.contains(['{', '}'])
+            || self.prefix.chars().any(char::is_control)
+        {
+            problems.add(
+                "store.prefix",
+                "expected what keys begin with, such as \"decache:\": not empty, no braces",
+            );
+        }
+        match RedisUrl::one_of("store", self.url, self.url_file, problems) {
+            Some(url) => StoreConfig::Redis(RedisStore {
+                url,
+                prefix: self.prefix,
+                pool_size: self.pool_size,
+                timeout: self.timeout,
+            }),
+            None => StoreConfig::default(),
+        }
+    }
+
+    /// A setting of the other kind changes nothing; who changed it meant something. At its default it may stand, so that
+    /// the file with every setting works with either kind.
+    fn check_foreign(&self, problems: &mut Problems<'_>) {
+        let default = Self::default();
+        let foreign = match self.kind {
+            Kind::Redis => vec![("path", self.path != default.path)],
+            Kind::Embedded => vec![
+                ("url", self.url.is_some()),
+                ("url_file", self.url_file.is_some()),
+                ("prefix", self.prefix != default.prefix),
+                ("pool_size", self.pool_size != default.pool_size),
+                ("timeout", self.timeout != default.timeout),
+            ],
+        };
+        let (other, own) = match self.kind {
+            Kind::Redis => ("embedded", "redis"),
+            Kind::Embedded => ("redis", "embedded"),
+        };
+        for (field, _) in foreign.into_iter().filter(|(_, set)| *set) {
+            let detail = format!(
+                "belongs to kind: {other}, and this store's kind is {own}: change the kind, or leave it out"
+            );
+            problems.add(format!("store.{field}"), detail);
+        }
+    }
+}
+
+fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    quantity::whole("a number of connections", 1..=1024, deserializer)
+}
+
+fn not_by_holder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    match bool::deserialize(deserializer)? {
+        false => Ok(()),
+        true => Err(D::Error::custom("by_holder is not built yet: leave it out, or false")),
+    }
+}
