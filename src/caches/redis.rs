@@ -23,6 +23,9 @@ impl RedisCache {
     }
 
     async fn unlink(&self, keys: &[CopyKey]) -> Result<usize, CacheError> {
+        if keys.is_empty() {
+            return Ok(0);
+        }
         let mut pipeline = redis::pipe();
         for chunk in keys.chunks(KEYS_PER_COMMAND) {
             let command = pipeline.cmd("UNLINK");

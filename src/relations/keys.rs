@@ -43,21 +43,27 @@ impl Keys {
         let mut key = String::with_capacity(self.prefix.len() + entity.id.len() + 40);
         key.push_str(&self.prefix);
         key.push('{');
-        // A resource type holds no `%`, so this one is no other's; unescaped it would meet the holders' keys.
-        key.push_str(if &*entity.resource_type == "holder" { "%68older" } else { &entity.resource_type });
-        key.push(':');
-        for char in entity.id.chars() {
-            match char {
-                '%' | '{' | '}' => {
-                    // Writing to a String does not fail.
-                    let _ = write!(key, "%{:02X}", u32::from(char));
-                }
-                char => key.push(char),
-            }
+        match &*entity.resource_type {
+            // No other resource type is escaped to this; unescaped it would meet the keys of holders.
+            "holder" => key.push_str("%68older"),
+            resource_type => escape(&mut key, resource_type, &['%', '{', '}', ':']),
         }
+        key.push(':');
+        escape(&mut key, &entity.id, &['%', '{', '}']);
         key.push_str("}:");
         key.push_str(part);
         key
+    }
+}
+
+fn escape(key: &mut String, part: &str, special: &[char]) {
+    for char in part.chars() {
+        if special.contains(&char) {
+            // Writing to a String does not fail.
+            let _ = write!(key, "%{:02X}", u32::from(char));
+        } else {
+            key.push(char);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::Secret;
 /// Why the secret's file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// Its mode lets others at it.
+    /// Its mode lets others at it. A group may read it: that is how orchestrators hand a secret to a process.
     #[error("is open to others (mode {mode:04o}): `chmod 600` it, and think whether the secret is still one")]
     OpenToOthers {
         /// Its permission bits.
@@ -44,7 +44,7 @@ pub(super) fn read_or_make(path: &Path) -> Result<Zeroizing<String>, FileError> 
 
 fn read(file: &File) -> Result<Zeroizing<String>, FileError> {
     let mode = file.metadata().map_err(FileError::Read)?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if mode & 0o027 != 0 {
         return Err(FileError::OpenToOthers { mode });
     }
     let limit = Secret::MAX_BYTES + 2;
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_file_that_others_can_read_is_refused() {
         let good = "0123456789abcdef".repeat(4);
-        for mode in [0o640, 0o604, 0o644, 0o660, 0o620] {
+        for mode in [0o604, 0o644, 0o660, 0o620, 0o601] {
             let (_folder, path) = written(&good, mode);
             let refused = Secret::from_file(&path).unwrap_err().to_string();
             assert!(refused.contains(&format!("(mode {mode:04o})")), "{refused}");

@@ -70,6 +70,8 @@ macro_rules! sentences {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// A store may keep an expiry later than it was given, by less than this.
+const RESOLUTION: Duration = Duration::from_secs(1);
 
 fn now() -> Timestamp {
     Clock::start().now()

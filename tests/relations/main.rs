@@ -5,5 +5,6 @@
 #[macro_use]
 mod contract;
 mod embedded;
+mod redis;
 #[path = "../support/redis_server.rs"]
 mod redis_server;

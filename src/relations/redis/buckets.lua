@@ -47,13 +47,14 @@ local function read_stale(key)
   return { generation = tonumber(generation), at = tonumber(at), till = tonumber(till), buckets = tonumber(buckets) }
 end
 
--- `keep_till` (ms): the key lives that long at least, and never shorter than it would have.
+-- The key lives until `keep_till` (ms) at least, never shorter than it would have, and until the clock has passed the
+-- generation, so that this does not go back. It goes at once where it says nothing any more.
 local function write_stale(key, stale, keep_till)
-  local till = math.max(redis.call('PEXPIRETIME', key), stale.till, keep_till)
-  if stale.buckets == 1 and stale.till <= now_ms then
+  if stale.buckets == 1 and stale.till <= now_ms and stale.generation < now_ms then
     redis.call('DEL', key)
     return
   end
+  local till = math.max(redis.call('PEXPIRETIME', key), stale.till, stale.generation + 10, keep_till)
   local value = string.format('%.0f %.0f %.0f %.0f', stale.generation, stale.at, stale.till, stale.buckets)
   redis.call('SET', key, value, 'PXAT', string.format('%.0f', till))
 end

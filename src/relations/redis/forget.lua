@@ -5,20 +5,19 @@
 if now - tonumber(ARGV[1]) > 2147 then return 0 end
 local stale = read_stale(KEYS[1])
 local count, width = spans(stale.buckets)
-local fields, stamps = {}, {}
+local stamps = {}
 for i = 2, #ARGV, 2 do
   local number = bucket(stale.buckets, count, width, position(ARGV[i]))
-  fields[number] = fields[number] or {}
   stamps[number] = stamps[number] or {}
-  table.insert(fields[number], ARGV[i])
-  table.insert(stamps[number], ARGV[i + 1])
+  stamps[number][ARGV[i]] = ARGV[i + 1]
 end
 local dropped = 0
-for number, wanted in pairs(fields) do
-  local key = KEYS[2] .. ':' .. number
-  local found, same = redis.call('HMGET', key, unpack(wanted)), {}
-  for i, field in ipairs(wanted) do
-    if found[i] and string.sub(found[i], 5) == stamps[number][i] then same[#same + 1] = field end
+for number, wanted in pairs(stamps) do
+  local key, fields, same = KEYS[2] .. ':' .. number, {}, {}
+  for field in pairs(wanted) do fields[#fields + 1] = field end
+  local found = redis.call('HMGET', key, unpack(fields))
+  for i, field in ipairs(fields) do
+    if found[i] and string.sub(found[i], 5) == wanted[field] then same[#same + 1] = field end
   end
   if #same > 0 and #same == redis.call('HLEN', key) then
     redis.call('UNLINK', key)

@@ -89,6 +89,9 @@ impl RedisStore {
     }
 
     async fn record_batch(&self, batch: &[Recording]) -> Result<Vec<Recorded>, StoreError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut order: Vec<usize> = (0..batch.len()).collect();
         order.sort_by(|a, b| batch[*a].entity.cmp(&batch[*b].entity));
         let sorted: Vec<&Recording> = order.iter().map(|index| &batch[*index]).collect();
@@ -131,6 +134,9 @@ impl RedisStore {
         entity: &Entity,
         members: &[(Member, Stamp)],
     ) -> Result<usize, StoreError> {
+        if members.is_empty() {
+            return Ok(0);
+        }
         let mut pipeline = redis::pipe();
         for chunk in members.chunks(MEMBERS_PER_CALL) {
             let mut call = self.entity_call(Script::Forget, entity);
@@ -205,7 +211,14 @@ impl Relations for RedisStore {
         from: Position,
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
-        Box::pin(self.walk_page(entity, from, limit))
+        Box::pin(async move {
+            let mut page = self.walk_page(entity, from, limit).await?;
+            // A stretch of empty buckets is no page.
+            while let (true, Some(next)) = (page.held.is_empty(), page.next) {
+                page = self.walk_page(entity, next, limit).await?;
+            }
+            Ok(page)
+        })
     }
 
     fn forget<'a>(
@@ -221,6 +234,9 @@ impl Relations for RedisStore {
         holders: &'a [HolderId],
     ) -> BoxFuture<'a, Result<Vec<Option<Sealed>>, StoreError>> {
         Box::pin(async move {
+            if holders.is_empty() {
+                return Ok(Vec::new());
+            }
             let mut pipeline = redis::pipe();
             for chunk in holders.chunks(KEYS_PER_MGET) {
                 pipeline

@@ -86,7 +86,7 @@ pub(crate) async fn an_expired_member_is_neither_walked_nor_counted(store: &dyn 
     assert_eq!(walk_all(store, &entity, 10).await, []);
     record_living(store, &entity, &member(2)).await;
     record(store, &expired(&entity, &variant(2, "/posts/42?page=2&t={access_token}"))).await;
-    record(store, &Recording { expires_at: now(), ..living(&entity, &member(3)) }).await;
+    record(store, &Recording { expires_at: now().before(RESOLUTION), ..living(&entity, &member(3)) }).await;
     let page = store.walk(&entity, Position(0), 10).await.unwrap();
     assert_eq!(page.held.into_iter().map(|held| held.member).collect::<Vec<_>>(), [member(2)]);
     assert_eq!(page.next, None);

@@ -1,0 +1,151 @@
+//! The Redis store: the contract on a real server, and what its layout promises.
+
+use std::time::Duration;
+
+use deadpool_redis::redis;
+use decache::{
+    clock::Clock,
+    event::Entity,
+    redis_pool::RedisPool,
+    relations::{Member, Position, Recording, Relations, Sealed, StaleMark, redis::RedisStore},
+    secret::HolderId,
+};
+
+use crate::{contract::Opened, redis_server::RedisServer};
+
+async fn opened() -> Opened {
+    let server = RedisServer::start();
+    (Box::new(store(&server)), Box::new(server))
+}
+
+mod contract {
+    sentences!(super::opened);
+}
+
+fn store(server: &RedisServer) -> RedisStore {
+    RedisStore::new(pool(server), "decache:")
+}
+
+fn pool(server: &RedisServer) -> RedisPool {
+    RedisPool::new(&server.url(), 8, Duration::from_secs(10)).unwrap()
+}
+
+fn entity() -> Entity {
+    Entity { resource_type: "Posts".into(), id: "42".into() }
+}
+
+fn recording(holder: u64, variant: Option<&str>) -> Recording {
+    let id = *blake3::hash(&holder.to_be_bytes()).as_bytes().first_chunk().unwrap();
+    Recording {
+        entity: entity(),
+        member: Member { holder: HolderId(id), variant: variant.map(Into::into) },
+        expires_at: Clock::start().now().after(Duration::from_secs(300)),
+        vault: Sealed(b"sealed".to_vec()),
+    }
+}
+
+async fn ask<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str]) -> T {
+    let mut pipeline = redis::pipe();
+    let command = pipeline.cmd(words[0]);
+    for word in &words[1..] {
+        command.arg(*word);
+    }
+    pool(server).query::<(T,)>(&pipeline).await.unwrap().0
+}
+
+async fn bucket_sizes(server: &RedisServer) -> Vec<usize> {
+    let keys: Vec<String> = ask(server, &["KEYS", "decache:{Posts:42}:h:*"]).await;
+    let mut sizes = Vec::new();
+    for key in keys {
+        assert_eq!(ask::<String>(server, &["OBJECT", "ENCODING", &key]).await, "listpack");
+        assert!(ask::<i64>(server, &["PTTL", &key]).await > 0, "each bucket expires by itself");
+        sizes.push(ask(server, &["HLEN", &key]).await);
+    }
+    sizes
+}
+
+#[tokio::test]
+async fn buckets_stay_small_and_compact_as_an_entity_grows_and_are_given_back_as_it_shrinks() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    let all: Vec<Recording> = (0..20_000).map(|holder| recording(holder, None)).collect();
+    for batch in all.chunks(512) {
+        store.record(batch).await.unwrap();
+    }
+    let sizes = bucket_sizes(&server).await;
+    assert_eq!(sizes.iter().sum::<usize>(), all.len());
+    assert!(sizes.iter().all(|size| *size <= 160), "{sizes:?}");
+    assert!(sizes.len() < all.len() / 40, "{} buckets", sizes.len());
+
+    let mut from = Some(Position(0));
+    while let Some(position) = from {
+        let page = store.walk(&entity(), position, 512).await.unwrap();
+        let members: Vec<_> = page.held.into_iter().map(|held| (held.member, held.stamp)).collect();
+        assert_eq!(store.forget(&entity(), &members).await.unwrap(), members.len());
+        from = page.next;
+    }
+    while store.compact(&entity()).await.unwrap() {}
+    let left: Vec<String> = ask(&server, &["KEYS", "decache:{Posts:42}:*"]).await;
+    assert!(left.is_empty(), "nothing is left of an entity without holders: {left:?}");
+}
+
+#[tokio::test]
+async fn a_holder_with_very_many_variants_fills_no_bucket() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    let all: Vec<Recording> =
+        (0..2_000).map(|page| recording(1, Some(&format!("/p?page={page}&t={{access_token}}")))).collect();
+    for batch in all.chunks(512) {
+        store.record(batch).await.unwrap();
+    }
+    let sizes = bucket_sizes(&server).await;
+    assert!(sizes.iter().all(|size| *size <= 160), "{sizes:?}");
+}
+
+#[tokio::test]
+async fn the_number_of_buckets_outlives_the_last_member() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    let all: Vec<Recording> = (0..1_000).map(|holder| recording(holder, None)).collect();
+    for batch in all.chunks(512) {
+        store.record(batch).await.unwrap();
+    }
+    let life = StaleMark { at: Clock::start().now(), life: Duration::from_secs(1) };
+    store.invalidate(&entity(), life).await.unwrap();
+    let stale: i64 = ask(&server, &["PEXPIRETIME", "decache:{Posts:42}:stale"]).await;
+    let keys: Vec<String> = ask(&server, &["KEYS", "decache:{Posts:42}:h:*"]).await;
+    for key in keys {
+        assert!(ask::<i64>(&server, &["PEXPIRETIME", &key]).await < stale);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_has_forgotten_the_scripts_is_told_again() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    store.record(&[recording(1, None)]).await.unwrap();
+    ask::<String>(&server, &["SCRIPT", "FLUSH"]).await;
+    store.record(&[recording(2, None)]).await.unwrap();
+    assert_eq!(store.walk(&entity(), Position(0), 10).await.unwrap().held.len(), 2);
+}
+
+#[tokio::test]
+async fn the_generation_can_be_read_with_one_get() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    let mark = StaleMark { at: Clock::start().now(), life: Duration::from_secs(60) };
+    let stale = store.invalidate(&entity(), mark).await.unwrap();
+    let record: String = ask(&server, &["GET", "decache:{Posts:42}:stale"]).await;
+    assert_eq!(record.split(' ').next().unwrap().parse(), Ok(stale.generation));
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_unavailable_and_serves_again_when_it_is_back() {
+    let mut server = RedisServer::start();
+    let store = store(&server);
+    server.stop();
+    assert!(store.record(&[recording(1, None)]).await.is_err());
+    assert!(store.ping().await.is_err());
+    server.restart();
+    store.record(&[recording(1, None)]).await.unwrap();
+}
