@@ -119,7 +119,7 @@ impl RedisStore {
         let (now, behind): (u64, u64) = (read(answer.next())?, read(answer.next())?);
         let mut held = Vec::with_capacity(answer.len() / 2);
         while let Some(field) = answer.next() {
-            let found = read_held(now, field, answer.next())?;
+            let found = read_held(field, answer.next())?;
             // A bucket may hold what is dead, and what stands before the position.
             if found.expires_at.0 > now * 1000 && found.member.position() >= from {
                 held.push(found);
@@ -140,10 +140,8 @@ impl RedisStore {
         let mut pipeline = redis::pipe();
         for chunk in members.chunks(MEMBERS_PER_CALL) {
             let mut call = self.entity_call(Script::Forget, entity);
-            call.arg(chunk.iter().map(|(_, stamp)| stamp.0 >> 32).min().unwrap_or_default());
             for (member, stamp) in chunk {
-                let [.., a, b, c, d] = stamp.0.to_be_bytes();
-                call.arg(member.to_field()).arg(&[a, b, c, d]);
+                call.arg(member.to_field()).arg(&stamp.0.to_be_bytes());
             }
             pipeline.add_command(call);
         }
@@ -271,33 +269,28 @@ impl From<PoolError> for StoreError {
     }
 }
 
-/// The answer for one entity: the store's time, `stale`, then the stamp of each member.
+/// The answer for one entity: `stale`, then the value of each member.
 fn recorded_of_entity(answer: Vec<Value>) -> Result<Vec<Recorded>, StoreError> {
     let mut answer = answer.into_iter();
-    let now = read(answer.next())?;
     let (at, generation): (Option<u64>, u64) = (read(answer.next())?, read(answer.next())?);
     let stale = at.map(|at| Stale { at: Timestamp(at), generation });
-    answer.map(|stamp| Ok(Recorded { stamp: seen_stamp(now, read_u32(stamp)?), stale })).collect()
+    answer.map(|value| Ok(Recorded { stamp: Stamp(read_value(Some(value))?), stale })).collect()
 }
 
-fn read_held(now: u64, field: Value, value: Option<Value>) -> Result<Held, StoreError> {
-    let (field, value): (Vec<u8>, Vec<u8>) = (read(Some(field))?, read(value)?);
+/// A member's value is its expiry in seconds and its stamp. It is compared whole: the microseconds of the stamp alone
+/// come again after 71 minutes.
+fn read_value(value: Option<Value>) -> Result<u64, StoreError> {
+    let bytes: Vec<u8> = read(value)?;
+    Ok(u64::from_be_bytes(bytes.try_into().map_err(|_| StoreError::Unreadable("member"))?))
+}
+
+fn read_held(field: Value, value: Option<Value>) -> Result<Held, StoreError> {
+    let field: Vec<u8> = read(Some(field))?;
     let member = Member::from_field(&field).ok_or(StoreError::Unreadable("member"))?;
-    let value = u64::from_be_bytes(value.try_into().map_err(|_| StoreError::Unreadable("member"))?);
-    let expires_at = Timestamp((value >> 32) * 1000);
-    Ok(Held { member, stamp: seen_stamp(now, value as u32), expires_at })
-}
-
-/// A stamp with the time at which it was seen, for it returns after 2^32 microseconds.
-fn seen_stamp(now: u64, stamp: u32) -> Stamp {
-    Stamp(now << 32 | u64::from(stamp))
+    let value = read_value(value)?;
+    Ok(Held { member, stamp: Stamp(value), expires_at: Timestamp((value >> 32) * 1000) })
 }
 
 fn read<T: FromRedisValue>(value: Option<Value>) -> Result<T, StoreError> {
     T::from_redis_value(value.unwrap_or(Value::Nil)).map_err(|_| StoreError::Unreadable("answer"))
-}
-
-fn read_u32(value: Value) -> Result<u32, StoreError> {
-    let bytes: Vec<u8> = read(Some(value))?;
-    Ok(u32::from_be_bytes(bytes.try_into().map_err(|_| StoreError::Unreadable("member"))?))
 }

@@ -1,7 +1,7 @@
 -- Records members of one or several entities.
 -- KEYS: for each entity its stale key and what its buckets' keys begin with.
 -- ARGV: for each entity the number of members, then for each member its field and its expiry in seconds.
--- Returns for each entity: {now in seconds, at, generation, stamp of each member...}, no `at` where no stale is alive.
+-- Returns for each entity: {at, generation, value of each member...}, no `at` where no stale is alive.
 local function keep(key, expiry, is_new)
   if is_new then
     redis.call('EXPIREAT', key, expiry + 1)
@@ -34,20 +34,20 @@ local function record(stale, buckets, count, width, field, expiry)
   redis.call('HSET', key, field, value)
   local fields = old and 0 or redis.call('HLEN', key)
   keep(key, expiry, fields == 1)
-  return string.sub(value, 5), expiry, not old and make_room(buckets, stale, key, fields)
+  return value, expiry, not old and make_room(buckets, stale, key, fields)
 end
 
 local results, arg = {}, 1
 for i = 1, #KEYS, 2 do
   local stale = read_stale(KEYS[i])
   local found = stale.till > now_ms
-  local result = { now, found and string.format('%.0f', stale.at), string.format('%.0f', stale.generation) }
+  local result = { found and string.format('%.0f', stale.at), string.format('%.0f', stale.generation) }
   local before, latest = stale.buckets, 0
   local count, width = spans(stale.buckets)
   for _ = 1, tonumber(ARGV[arg]) do
-    local stamp, expiry, changed =
+    local value, expiry, changed =
       record(stale, KEYS[i + 1], count, width, ARGV[arg + 1], tonumber(ARGV[arg + 2]))
-    result[#result + 1] = stamp
+    result[#result + 1] = value
     latest = math.max(latest, expiry)
     if changed then count, width = spans(stale.buckets) end
     arg = arg + 2
