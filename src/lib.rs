@@ -2,6 +2,7 @@
 
 pub mod caches;
 pub mod clock;
+pub mod config;
 pub mod event;
 pub mod health;
 pub mod ingest;
@@ -9,3 +10,4 @@ pub mod job;
 pub mod queue;
 pub mod relations;
 pub mod secret;
+pub mod template;
