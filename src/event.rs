@@ -14,6 +14,7 @@ pub mod forms;
 mod parse;
 mod time;
 
+pub(crate) use field::is_action_type;
 pub use field::is_resource_type;
 pub use parse::EventError;
 
@@ -99,7 +100,7 @@ pub struct Event {
     /// `occurred_at` was in the future, and counts as of the arrival: the API's clock is ahead of this one.
     pub from_future: bool,
     /// The key of a copy that is not the resource's template (a variant), with `{access_token}` in it.
-    /// Checked against the resource's templates where the event is enriched.
+    /// Checked against the resource's templates where the event is enriched; on a write it means nothing.
     pub cache_key: Option<Box<str>>,
     /// How long the copy lives, where it is not the resource's `ttl`.
     pub expires_in: Option<Duration>,

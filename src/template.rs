@@ -80,6 +80,14 @@ impl KeyTemplate {
         self.parts.iter().any(|part| matches!(part, Part::AccessToken(_)))
     }
 
+    /// What every key begins with: its text before the first place.
+    pub(crate) fn leading_text(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Literal(literal)) => literal,
+            _ => "",
+        }
+    }
+
     /// The copy's key; `None` where it needs a token and there is none.
     pub fn expand(&self, entity_id: &str, token: Option<&AccessToken>) -> Option<CopyKey> {
         let mut key = String::new();

@@ -35,6 +35,9 @@ pub enum VariantError {
     /// Stores and answers would hold the token in clear.
     #[error("cache_key must hold {{access_token}} in place of the token itself")]
     HoldsToken,
+    /// It would delete what decache itself keeps.
+    #[error("the copy's key must not begin with `{0}`, the prefix of decache's own keys")]
+    StoreKey(Box<str>),
 }
 
 /// A resource's key templates: the keys under which one user's copies of an entity live.
