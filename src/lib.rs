@@ -3,11 +3,15 @@
 pub mod caches;
 pub mod clock;
 pub mod config;
+pub mod enrich;
 pub mod event;
 pub mod health;
 pub mod ingest;
 pub mod job;
+pub mod judge;
 pub mod queue;
 pub mod relations;
+pub mod resource;
+pub mod rules;
 pub mod secret;
 pub mod template;
