@@ -1,4 +1,6 @@
 //! What the API posts (DESIGN 3), parsed on construction: an [`Event`] that exists is a valid one.
+//!
+//! [`Event::parse`] reads one event; [`forms`] takes a request's body apart into events, one form a function.
 
 use std::{fmt, time::Duration};
 
@@ -7,8 +9,13 @@ use zeroize::Zeroize;
 
 use crate::clock::Timestamp;
 
+mod field;
+pub mod forms;
 mod parse;
+mod time;
 
+pub(crate) use field::is_action_type;
+pub use field::is_resource_type;
 pub use parse::EventError;
 
 /// One thing that users hold copies of: `42` of `Posts`.
@@ -18,6 +25,30 @@ pub struct Entity {
     pub resource_type: Box<str>,
     /// 1 byte to 1 KiB without control characters; integers are kept as their decimal text.
     pub id: Box<str>,
+}
+
+impl Entity {
+    /// The longest entity id, in bytes.
+    pub const MAX_ID_BYTES: usize = 1024;
+
+    /// An entity by its two parts as text, as they stand in a URL.
+    ///
+    /// # Errors
+    /// [`EventError`] where a part is not what [`Entity`]'s fields say.
+    pub fn new(resource_type: &str, id: &str) -> Result<Self, EventError> {
+        let resource_type = field::resource_type(Value::from(resource_type))?;
+        let id = field::entity_id("entity_id", Value::from(id))?;
+        Ok(Self { resource_type, id })
+    }
+
+    /// An entity by its two parts as they stand in JSON, where an id may be an integer.
+    ///
+    /// # Errors
+    /// [`EventError`] where a part is not what [`Entity`]'s fields say.
+    pub fn from_json(resource_type: Value, id: Value) -> Result<Self, EventError> {
+        let resource_type = field::resource_type(resource_type)?;
+        Ok(Self { resource_type, id: field::entity_id("entity_id", id)? })
+    }
 }
 
 /// A user's access token. It does not print, and its memory is wiped when it goes.
@@ -64,14 +95,17 @@ pub struct Event {
     pub access_token: Option<AccessToken>,
     /// Who that is, for people who look.
     pub user_id: Option<Box<str>>,
-    /// For a read when the API began it, for a write when its commit returned.
+    /// For a read when the API began it, for a write when its commit returned. Never after the arrival.
     pub occurred_at: Option<Timestamp>,
+    /// `occurred_at` was in the future, and counts as of the arrival: the API's clock is ahead of this one.
+    pub from_future: bool,
     /// The key of a copy that is not the resource's template (a variant), with `{access_token}` in it.
+    /// Checked against the resource's templates where the event is enriched; on a write it means nothing.
     pub cache_key: Option<Box<str>>,
     /// How long the copy lives, where it is not the resource's `ttl`.
     pub expires_in: Option<Duration>,
     /// The entity's generation, from before the API read its database.
     pub generation: Option<u64>,
-    /// Everything else the API wants rules to see.
+    /// Everything else the API wants rules to see. An `access_token` that stood here is taken out.
     pub payload: Map<String, Value>,
 }

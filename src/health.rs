@@ -64,6 +64,11 @@ impl Health {
         self.lock().stopping = true;
     }
 
+    /// Whether events are no longer taken.
+    pub fn is_stopping(&self) -> bool {
+        self.lock().stopping
+    }
+
     /// A component is well (`None`) or is not. Returns whether that is news.
     pub fn report(&self, component: &str, detail: Option<String>) -> bool {
         let mut state = self.lock();

@@ -1,15 +1,46 @@
 //! The facade that handlers call: event -> route -> enrich -> push.
+//!
+//! A journal will stand between enrich and push: nothing here answers before the jobs are where they are safe.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use tracing::{debug, debug_span};
 
 use crate::{
+    clock::Clock,
+    enrich::Enrichment,
     event::{Entity, Event, EventError},
-    job::JobId,
-    queue::{JobView, Tally},
+    health::Health,
+    job::{Accepted, Job, JobId, JobKey, JobType},
+    metrics::Metrics,
+    queue::{Full, JobState, JobView, Pushed, Queue, Tally, Watch},
+    resource::Resources,
+    rules::RuleSet,
+    secret::Keys,
 };
 
+/// The topic of invalidations that people ask for.
+const ASKED_FOR: &str = "invalidations";
+/// What is answered with a full queue: it drains by thousands of jobs a second unless something is down.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Takes events and turns them into queued jobs.
-pub struct Ingest {}
+pub struct Ingest {
+    /// Which jobs an event asks for.
+    pub rules: Arc<RuleSet>,
+    /// What copies of an entity are called and how long they live.
+    pub resources: Arc<Resources>,
+    /// Makes holder ids.
+    pub keys: Arc<Keys>,
+    /// Where jobs go.
+    pub queue: Arc<Queue>,
+    /// Dates what arrives.
+    pub clock: Clock,
+    /// Knows when the service is stopping.
+    pub health: Arc<Health>,
+    /// Counts events by outcome.
+    pub metrics: Arc<Metrics>,
+}
 
 /// What became of a request's events.
 #[derive(Debug, Default)]
@@ -36,7 +67,7 @@ pub struct Rejection {
 /// A job that was queued.
 #[derive(Clone, Debug)]
 pub struct QueuedJob {
-    /// The place in the request of the event that it is for.
+    /// The place in the request of the event or entity that it is for.
     pub event: usize,
     /// The event's own id, where it has one.
     pub event_id: Option<Box<str>>,
@@ -58,7 +89,13 @@ pub enum IngestError {
     /// The service is shutting down.
     #[error("the service is stopping")]
     Stopping,
+    /// An entity's resource type has no entry in the configuration, so nobody knows what its copies are called.
+    #[error("resource_type {0} has no entry in resources")]
+    UnknownResource(Box<str>),
 }
+
+/// Jobs of a request, with the place and the id of the event that each is for.
+type Planned = Vec<(usize, Option<Box<str>>, Job)>;
 
 impl Ingest {
     /// Queues the jobs of all valid events of a request, or of none where they do not all fit.
@@ -71,11 +108,18 @@ impl Ingest {
         events: Vec<Result<Event, EventError>>,
         wait: Option<Duration>,
     ) -> Result<(Receipt, Option<Vec<JobView>>), IngestError> {
-        let _ = (events, wait);
-        std::future::pending().await
+        if self.health.is_stopping() {
+            return Err(IngestError::Stopping);
+        }
+        let at = self.now();
+        let (mut receipt, planned) = self.plan(events, at);
+        let (jobs, watch) = self.push(planned, wait.is_some())?;
+        receipt.jobs = jobs;
+        self.count(&receipt);
+        Ok((receipt, ended(watch, wait).await))
     }
 
-    /// Queues an invalidation for each entity. `wait` as in [`Ingest::accept`].
+    /// Queues an invalidation for each entity. `wait` as in [`Ingest::accept`]; with what they did in all.
     ///
     /// # Errors
     /// [`IngestError`]: nothing of the request was taken.
@@ -84,7 +128,121 @@ impl Ingest {
         entities: Vec<Entity>,
         wait: Option<Duration>,
     ) -> Result<(Vec<QueuedJob>, Option<(Vec<JobView>, Tally)>), IngestError> {
-        let _ = (entities, wait);
-        std::future::pending().await
+        if self.health.is_stopping() {
+            return Err(IngestError::Stopping);
+        }
+        let at = self.now();
+        for entity in &entities {
+            if self.resources.get(&entity.resource_type).is_none() {
+                return Err(IngestError::UnknownResource(entity.resource_type.clone()));
+            }
+        }
+        let jobs =
+            entities.into_iter().enumerate().map(|(place, entity)| (place, None, asked_for(entity, at)));
+        let (jobs, watch) = self.push(jobs.collect(), wait.is_some())?;
+        let ended = ended(watch, wait).await.map(|views| {
+            let total = views.iter().filter_map(|view| view.tally).sum();
+            (views, total)
+        });
+        Ok((jobs, ended))
+    }
+
+    fn now(&self) -> Accepted {
+        Accepted { now: self.clock.now(), tick: self.clock.tick() }
+    }
+
+    /// The jobs of all valid events, and what became of each event so far.
+    fn plan(&self, events: Vec<Result<Event, EventError>>, at: Accepted) -> (Receipt, Planned) {
+        let holder_id = |token: &_| self.keys.holder_id(token);
+        let enrichment = Enrichment { rules: &self.rules, resources: &self.resources, holder_id: &holder_id };
+        let (mut receipt, mut planned) = (Receipt::default(), Planned::new());
+        for (index, event) in events.into_iter().enumerate() {
+            let jobs = event.and_then(|event| Ok((enrichment.jobs(&event, at)?, event)));
+            match jobs {
+                Ok((jobs, event)) => {
+                    receipt.accepted += 1;
+                    receipt.ignored += usize::from(jobs.is_empty());
+                    self.note(&event, &jobs);
+                    planned.extend(jobs.into_iter().map(|job| (index, event.id.clone(), job)));
+                }
+                Err(EventError(detail)) => receipt.rejected.push(Rejection { index, detail }),
+            }
+        }
+        (receipt, planned)
+    }
+
+    fn push(&self, planned: Planned, watched: bool) -> Result<(Vec<QueuedJob>, Option<Watch>), IngestError> {
+        let (of_event, jobs): (Vec<_>, Vec<_>) =
+            planned.into_iter().map(|(event, event_id, job)| ((event, event_id), job)).unzip();
+        let types: Vec<JobType> = jobs.iter().map(|job: &Job| job.job_type).collect();
+        let full = |_: Full| IngestError::Full { retry_after: RETRY_AFTER };
+        let (pushed, watch) = match watched {
+            true => {
+                self.queue.push_watched(jobs).map(|(pushed, watch)| (pushed, Some(watch))).map_err(full)?
+            }
+            false => (self.queue.push(jobs).map_err(full)?, None),
+        };
+        for (job_type, _) in types.iter().zip(&pushed).filter(|(_, pushed)| pushed.supersedes.is_some()) {
+            self.metrics.job_ended(*job_type, JobState::Superseded);
+        }
+        let queued = of_event.into_iter().zip(pushed);
+        let queued = queued.map(|((event, event_id), Pushed { id, supersedes })| QueuedJob {
+            event,
+            event_id,
+            id,
+            supersedes,
+        });
+        Ok((queued.collect(), watch))
+    }
+
+    /// Notes what is remarkable about an event that is taken.
+    fn note(&self, event: &Event, jobs: &[Job]) {
+        self.metrics.future_events.inc_by(u64::from(event.from_future));
+        let undated = event.occurred_at.is_none() && event.generation.is_none();
+        if undated && jobs.iter().any(|job| job.job_type == JobType::Cache) {
+            self.metrics.undated_reads.inc();
+        }
+        let span = debug_span!(
+            "event",
+            event.id = event.id.as_deref(),
+            action_type = &*event.action_type,
+            resource_type = &*event.entity.resource_type,
+            entity_id = &*event.entity.id,
+        );
+        span.in_scope(|| debug!(jobs = jobs.len(), "event taken"));
+    }
+
+    fn count(&self, receipt: &Receipt) {
+        let with_job = receipt.accepted - receipt.ignored;
+        for (outcome, count) in
+            [("accepted", with_job), ("ignored", receipt.ignored), ("rejected", receipt.rejected.len())]
+        {
+            self.metrics.events.with_label_values(&[outcome]).inc_by(count as u64);
+        }
+    }
+}
+
+async fn ended(watch: Option<Watch>, wait: Option<Duration>) -> Option<Vec<JobView>> {
+    watch?.all(wait?).await
+}
+
+/// An invalidation that no event asks for. What was read until now is stale.
+fn asked_for(entity: Entity, at: Accepted) -> Job {
+    Job {
+        id: JobId::new(at.now),
+        key: JobKey::of(JobType::Invalidate, ASKED_FOR, &entity).finish(),
+        job_type: JobType::Invalidate,
+        topic: Arc::from(ASKED_FOR),
+        entity,
+        priority: 0,
+        superceedable: true,
+        ready_at: at.tick,
+        expires_at: None,
+        occurred_at: Some(at.now),
+        generation: None,
+        accepted_at: at.now,
+        copy: None,
+        payload: None,
+        depth: 0,
     }
 }

@@ -10,6 +10,10 @@ use crate::{
     secret::HolderId,
 };
 
+mod key;
+
+pub(crate) use key::KeyHasher;
+
 /// What a job does; which hook runs it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum JobType {
@@ -74,6 +78,15 @@ impl fmt::Debug for JobId {
 /// and of what `key_fields` adds. The key alone decides identity.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct JobKey(pub u128);
+
+/// When decache took what a job comes of, by both clocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    /// For what is told and compared with the API's times.
+    pub now: Timestamp,
+    /// For what is waited for.
+    pub tick: Tick,
+}
 
 /// A job as rules make it: what to do and when, not yet in any state.
 #[derive(Clone, PartialEq, Debug)]

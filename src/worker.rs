@@ -47,7 +47,8 @@ impl Worker {
     async fn run_batch(&self, batch: Vec<Attempt>) {
         let (reads, fan_outs): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|attempt| attempt.job.job_type == JobType::Cache);
-        let fan_outs = stream::iter(fan_outs).for_each_concurrent(FAN_OUTS, |attempt| self.invalidate(attempt));
+        let fan_outs =
+            stream::iter(fan_outs).for_each_concurrent(FAN_OUTS, |attempt| self.invalidate(attempt));
         tokio::join!(self.cache(reads), fan_outs);
     }
 
@@ -95,8 +96,8 @@ impl Worker {
             return;
         }
         let suspended = self.queue.suspended();
-        let detail =
-            (suspended > 0).then(|| format!("{suspended} invalidations wait to be tried again after a failure"));
+        let detail = (suspended > 0)
+            .then(|| format!("{suspended} invalidations wait to be tried again after a failure"));
         self.health.report("invalidations", detail);
     }
 }

@@ -87,8 +87,6 @@ pub struct FollowUpMatch {
     /// Pattern.
     pub topic: Option<String>,
     /// Pattern.
-    pub action_type: Option<String>,
-    /// Pattern.
     pub resource_type: Option<String>,
 }
 

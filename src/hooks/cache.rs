@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{HookError, Hooks, copy_keys, member_of};
 use crate::{
+    clock::Timestamp,
     event::Entity,
     job::{CopyHeld, Job},
     judge::{ReadTime, Verdict, judge},
@@ -21,7 +22,8 @@ pub(super) async fn run(hooks: &Hooks, attempts: &[Attempt]) -> Vec<Outcome> {
             (Err(error), _) => outcomes[index] = Some(failed(&error)),
             (Ok(read), Phase::Work) => reads.push((index, read)),
             (Ok(read), Phase::Evict(ending)) => {
-                outcomes[index] = Some(settle(delete_copies(hooks, &[&read]).await, Outcome::Evicted(ending)));
+                outcomes[index] =
+                    Some(settle(delete_copies(hooks, &[&read]).await, Outcome::Evicted(ending)));
             }
         }
     }
@@ -112,9 +114,9 @@ fn fold(hooks: &Hooks, reads: &[Read<'_>]) -> (Vec<Recording>, Vec<usize>) {
     (recordings, of_read)
 }
 
-fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: crate::clock::Timestamp) -> bool {
+fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: Timestamp) -> bool {
     let time = ReadTime { occurred_at: read.job.occurred_at, generation: read.job.generation };
-    match judge(&time, recorded.stale, now, read.resource.guard, read.resource.horizon) {
+    match judge(time, recorded.stale, now, read.resource.margins()) {
         Verdict::Keep => false,
         Verdict::Evict(reason) => {
             hooks.metrics.evictions.with_label_values(&[reason.as_str()]).inc();
@@ -138,10 +140,9 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
 }
 
 async fn delete_copies(hooks: &Hooks, reads: &[&Read<'_>]) -> Result<(), HookError> {
-    let keys: Vec<_> = reads
-        .iter()
-        .flat_map(|read| copy_keys(read.resource, &read.job.entity, &read.member, &read.copy.token))
-        .collect();
+    let keys =
+        reads.iter().map(|read| copy_keys(read.resource, &read.job.entity, &read.member, &read.copy.token));
+    let keys: Vec<_> = keys.collect::<Option<Vec<_>>>().ok_or(HookError::Unreadable)?.concat();
     let mut removal = hooks.caches.removal();
     removal.delete(&keys).await;
     removal.error().map_or(Ok(()), |error| Err(HookError::Caches(error)))

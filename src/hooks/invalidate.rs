@@ -1,14 +1,17 @@
 //! `invalidate`: writes `stale`, then removes every copy that the index knows of, in turns of bounded length.
 
+use tracing::{debug, error};
+
 use super::{HookError, Hooks, copy_keys};
 use crate::{
     caches::{CopyKey, Removal},
     event::Entity,
     fan_out::FanOut,
-    job::Job,
+    job::{Accepted, Job},
     queue::{Attempt, Outcome},
     relations::{Held, Member, StaleMark, Stamp},
     resource::Resource,
+    rules::{SkipReason, Skipped},
 };
 
 /// Members of one round: walk, vault, caches, index.
@@ -95,9 +98,10 @@ impl Chunk<'_> {
         let (mut members, mut keys) = (Vec::with_capacity(held.len()), Vec::with_capacity(held.len()));
         for (held, sealed) in held.iter().zip(vault) {
             let member = &held.member;
-            match sealed.and_then(|sealed| self.hooks.keys.open(member.holder, &sealed).ok()) {
-                Some(entry) => {
-                    keys.extend(copy_keys(self.resource, self.entity, member, &entry.token));
+            let entry = sealed.and_then(|sealed| self.hooks.keys.open(member.holder, &sealed).ok());
+            match entry.and_then(|entry| copy_keys(self.resource, self.entity, member, &entry.token)) {
+                Some(copies) => {
+                    keys.extend(copies);
                     members.push((member.clone(), held.stamp));
                 }
                 None => {
@@ -127,9 +131,16 @@ impl Chunk<'_> {
 }
 
 fn follow_ups(hooks: &Hooks, job: &Job) -> Vec<Job> {
-    let made = hooks.rules.follow_ups(job, &hooks.resources, hooks.clock.tick());
-    for skipped in &made.skipped {
-        hooks.metrics.follow_ups_skipped.with_label_values(&[skipped.as_str()]).inc();
+    let at = Accepted { now: hooks.clock.now(), tick: hooks.clock.tick() };
+    let made = hooks.rules.follow_ups(job, &hooks.resources, at);
+    for Skipped { rule, reason } in made.skipped {
+        hooks.metrics.follow_ups_skipped.with_label_values(&[reason.as_str()]).inc();
+        // Rules that go in a circle are a mistake in them; the others are a matter of the event.
+        if reason == SkipReason::Depth {
+            error!(job.id = %job.id, rule, "follow-ups go too deep: do job_manager.job_rules go in a circle?");
+        } else {
+            debug!(job.id = %job.id, rule, reason = reason.as_str(), "no follow-up");
+        }
     }
     made.jobs
 }

@@ -15,7 +15,7 @@ use crate::{
     metrics::Metrics,
     queue::{Attempt, Outcome},
     relations::{Member, Relations, StoreError},
-    resource::{Resource, Resources},
+    resource::{Resource, Resources, variant_key},
     rules::RuleSet,
     secret::Keys,
 };
@@ -66,13 +66,23 @@ enum HookError {
     Store(#[from] StoreError),
     #[error("no key templates are configured for this resource type")]
     NoResource,
+    #[error("a variant's key is unreadable")]
+    Unreadable,
     #[error("{0}")]
     Caches(String),
 }
 
 /// The keys of a member's copies in every cache.
-fn copy_keys(resource: &Resource, entity: &Entity, member: &Member, token: &AccessToken) -> Vec<CopyKey> {
-    resource.copy_keys(entity, member.variant.as_deref(), token)
+fn copy_keys(
+    resource: &Resource,
+    entity: &Entity,
+    member: &Member,
+    token: &AccessToken,
+) -> Option<Vec<CopyKey>> {
+    match &member.variant {
+        None => Some(resource.copy_keys(&entity.id, token)),
+        Some(variant) => variant_key(variant, token).ok()?.map(|key| vec![key]),
+    }
 }
 
 /// The member that a `cache` job is about.

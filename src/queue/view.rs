@@ -63,6 +63,15 @@ pub struct Tally {
     pub failed: u64,
 }
 
+impl std::iter::Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(tallies: I) -> Self {
+        tallies.fold(Self::default(), |mut total, tally| {
+            total += tally;
+            total
+        })
+    }
+}
+
 /// A job as it stands.
 #[derive(Clone, Debug)]
 pub struct JobView {

@@ -1,0 +1,195 @@
+//! Whether a read's copy may stay, or is older than a write that is known of (DESIGN 7, rules 3 to 5).
+
+use std::time::Duration;
+
+use crate::{clock::Timestamp, relations::Stale};
+
+/// What a read tells of when it began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ReadTime {
+    /// When the API began it.
+    pub occurred_at: Option<Timestamp>,
+    /// The generation that it began under: a time of the store's clock, in milliseconds.
+    pub generation: Option<u64>,
+}
+
+/// How exact reads of a resource can be judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Margins {
+    /// Clock skew and replica lag. Zero says that there is neither.
+    pub guard: Duration,
+    /// How late a read may be told of. After it (and two `guard`) no mark of an invalidation is kept.
+    pub horizon: Duration,
+}
+
+/// What becomes of a read's copy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It stays, tracked.
+    Keep,
+    /// It goes.
+    Evict(Reason),
+}
+
+/// Why a copy goes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum Reason {
+    /// The read began before an invalidation, or too short after it to be sure.
+    Stale,
+    /// The read is so old that an invalidation after it may be forgotten.
+    OlderThanHorizon,
+    /// The read began under an earlier generation.
+    Generation,
+    /// The read has neither time nor generation, and there was an invalidation.
+    Undated,
+}
+
+impl Reason {
+    /// Every reason, for metrics that list them all.
+    pub const ALL: [Self; 4] = [Self::Stale, Self::OlderThanHorizon, Self::Generation, Self::Undated];
+
+    /// The word for it in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::OlderThanHorizon => "older_than_horizon",
+            Self::Generation => "generation",
+            Self::Undated => "undated",
+        }
+    }
+}
+
+/// Judges a read by the entity's `stale`. `now` is the time *after* `stale` was read: a mark that had just expired
+/// then is made up for by the horizon.
+///
+/// A generation replaces clocks: where it is given and `guard` is zero, nothing else counts. A `guard` says that reads
+/// may come from a replica that lags, which no generation shows; so it is tested as well, on `occurred_at`, or else
+/// on the generation as the time that it is. A generation later than the current one was given out by a later ask,
+/// and is fresh. A read as old as the horizon counts as older: without a `guard` the mark is gone at that moment.
+pub fn judge(read: ReadTime, stale: Option<Stale>, now: Timestamp, margins: Margins) -> Verdict {
+    let asked_at = read.generation.map(Timestamp);
+    if let Some(asked_at) = asked_at {
+        if stale.is_some_and(|stale| asked_at.0 < stale.generation) {
+            return Verdict::Evict(Reason::Generation);
+        }
+        if now.since(asked_at) >= margins.horizon {
+            return Verdict::Evict(Reason::OlderThanHorizon);
+        }
+        if margins.guard.is_zero() {
+            return Verdict::Keep;
+        }
+    }
+    match (read.occurred_at.or(asked_at), stale) {
+        (Some(began), _) if now.since(began) >= margins.horizon => Verdict::Evict(Reason::OlderThanHorizon),
+        (Some(began), Some(stale)) if began <= stale.at.after(margins.guard) => Verdict::Evict(Reason::Stale),
+        (None, Some(_)) => Verdict::Evict(Reason::Undated),
+        _ => Verdict::Keep,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Verdict::*, *};
+
+    const WRITE: Timestamp = Timestamp(1_000_000);
+    const GUARD: Duration = Duration::from_millis(2000);
+    const HORIZON: Duration = Duration::from_secs(3600);
+
+    fn stale(generation: u64) -> Option<Stale> {
+        Some(Stale { at: WRITE, generation })
+    }
+
+    fn at(time: u64) -> ReadTime {
+        ReadTime { occurred_at: Some(Timestamp(time)), generation: None }
+    }
+
+    fn under(generation: u64) -> ReadTime {
+        ReadTime { occurred_at: None, generation: Some(generation) }
+    }
+
+    fn judged(read: ReadTime, stale: Option<Stale>, now: u64) -> Verdict {
+        judge(read, stale, Timestamp(now), Margins { guard: GUARD, horizon: HORIZON })
+    }
+
+    fn judged_without_guard(read: ReadTime, stale: Option<Stale>, now: u64) -> Verdict {
+        judge(read, stale, Timestamp(now), Margins { guard: Duration::ZERO, horizon: HORIZON })
+    }
+
+    #[test]
+    fn a_read_that_began_by_the_guards_end_is_stale_and_a_later_one_is_not() {
+        assert_eq!(judged(at(999_999), stale(1), 1_010_000), Evict(Reason::Stale));
+        assert_eq!(judged(at(1_002_000), stale(1), 1_010_000), Evict(Reason::Stale));
+        assert_eq!(judged(at(1_002_001), stale(1), 1_010_000), Keep);
+        assert_eq!(judged_without_guard(at(1_000_000), stale(1), 1_010_000), Evict(Reason::Stale));
+        assert_eq!(judged_without_guard(at(1_000_001), stale(1), 1_010_000), Keep);
+    }
+
+    #[test]
+    fn a_read_with_no_invalidation_near_is_kept_up_to_the_horizon() {
+        assert_eq!(judged(at(1_000_000), None, 1_000_000 + 3_599_999), Keep);
+        assert_eq!(judged(at(1_000_000), None, 1_000_000 + 3_600_000), Evict(Reason::OlderThanHorizon));
+    }
+
+    #[test]
+    fn a_read_under_an_earlier_generation_goes_and_a_later_ask_is_fresh() {
+        assert_eq!(
+            judged_without_guard(under(1_000_000), stale(1_000_001), 1_010_000),
+            Evict(Reason::Generation)
+        );
+        assert_eq!(judged_without_guard(under(1_000_001), stale(1_000_001), 1_010_000), Keep);
+        assert_eq!(judged_without_guard(under(1_000_002), stale(1_000_001), 1_010_000), Keep);
+        assert_eq!(judged(under(1_000_000), stale(1_000_001), 1_010_000), Evict(Reason::Generation));
+    }
+
+    #[test]
+    fn a_generation_from_before_a_forgotten_invalidation_goes() {
+        let forgotten_at = WRITE.after(HORIZON + 2 * GUARD).0;
+        assert_eq!(judged(under(999_999), None, forgotten_at), Evict(Reason::OlderThanHorizon));
+        assert_eq!(
+            judged_without_guard(under(999_999), None, WRITE.after(HORIZON).0),
+            Evict(Reason::OlderThanHorizon)
+        );
+        assert_eq!(judged(under(forgotten_at), None, forgotten_at), Keep);
+    }
+
+    #[test]
+    fn without_a_guard_a_generation_replaces_clocks() {
+        let behind = ReadTime { occurred_at: Some(Timestamp(1)), generation: Some(1_000_001) };
+        assert_eq!(judged_without_guard(behind, stale(1_000_001), 1_010_000), Keep);
+    }
+
+    #[test]
+    fn a_guard_is_tested_beside_a_generation() {
+        let both = |time| ReadTime { occurred_at: Some(Timestamp(time)), generation: Some(1_000_001) };
+        assert_eq!(judged(both(1_002_000), stale(1_000_001), 1_010_000), Evict(Reason::Stale));
+        assert_eq!(judged(both(1_002_001), stale(1_000_001), 1_010_000), Keep);
+        assert_eq!(judged(under(1_002_000), stale(1_000_001), 1_010_000), Evict(Reason::Stale));
+        assert_eq!(judged(under(1_002_001), stale(1_000_001), 1_010_000), Keep);
+    }
+
+    #[test]
+    fn an_undated_read_goes_where_there_was_any_invalidation() {
+        assert_eq!(judged(ReadTime::default(), stale(1), 9_000_000), Evict(Reason::Undated));
+        assert_eq!(judged(ReadTime::default(), None, 9_000_000), Keep);
+    }
+
+    proptest! {
+        /// The invalidation's mark is read while it lives, and is gone later: whenever it is, a read that began no later
+        /// than the write does not stay.
+        #[test]
+        fn no_read_from_before_a_write_ever_stays(
+            before in 0_u64..10_000_000, late in 0_u64..10_000_000, guard in 0_u64..5000, by_generation: bool,
+        ) {
+            let margins = Margins { guard: Duration::from_millis(guard), horizon: HORIZON };
+            let (write, began) = (Timestamp(20_000_000), 20_000_000 - before);
+            let read = if by_generation { under(began) } else { at(began) };
+            let now = write.after(Duration::from_millis(late));
+            let lives = now < write.after(HORIZON + 2 * margins.guard);
+            let mark = Stale { at: write, generation: write.0 + 1 };
+            let verdict = judge(read, lives.then_some(mark), now, margins);
+            prop_assert_ne!(verdict, Keep);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The rules: which topics an event goes to, what jobs are made of it there, and what follows a finished job (DESIGN 4).
+//!
+//! [`RuleSet::compile`] checks a configuration whole; what exists afterwards can be asked without errors.
+
+use std::sync::Arc;
+
+use crate::{config::rules::JobProperties, event::Event, job::JobType};
+
+mod check;
+mod compile;
+mod field_template;
+mod follow_up;
+mod key_field;
+mod pattern;
+mod payload_path;
+mod problem;
+
+pub use follow_up::{FollowUps, SkipReason, Skipped};
+pub(crate) use key_field::{Attribute, KeyField, Property};
+use pattern::Pattern;
+pub(crate) use payload_path::PayloadPath;
+pub use problem::RuleProblem;
+
+/// Every rule, compiled.
+#[derive(Clone, Debug)]
+pub struct RuleSet {
+    rules: Vec<Rule>,
+    topics: Vec<Topic>,
+    follow_ups: Vec<follow_up::Rule>,
+    max_depth: u8,
+    warnings: Vec<RuleProblem>,
+}
+
+/// Sends events to a topic.
+#[derive(Clone, Debug)]
+struct Rule {
+    action_type: Pattern,
+    resource_type: Pattern,
+    /// A place in the set's topics.
+    topic: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Topic {
+    name: Arc<str>,
+    enrichers: Vec<Enricher>,
+}
+
+/// Makes jobs of events: the first one of a topic that matches.
+#[derive(Clone, Debug)]
+pub struct Enricher {
+    action_type: Option<Pattern>,
+    resource_type: Option<Pattern>,
+    pub(crate) key_fields: Vec<KeyField>,
+    /// What its jobs are like.
+    pub properties: JobProperties,
+}
+
+/// One job that an event asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Route<'a> {
+    /// Where the event goes.
+    pub topic: &'a Arc<str>,
+    /// What makes the job there.
+    pub enricher: &'a Enricher,
+}
+
+impl RuleSet {
+    /// The jobs that an event asks for: one for each topic that a rule sends it to and that has an enricher for it, in
+    /// the order of the rules. None: the event is ignored.
+    pub fn route(&self, event: &Event) -> Vec<Route<'_>> {
+        let (action_type, resource_type) = (&*event.action_type, &*event.entity.resource_type);
+        let mut topics: Vec<usize> = Vec::new();
+        for rule in &self.rules {
+            if !topics.contains(&rule.topic)
+                && rule.action_type.matches(action_type)
+                && rule.resource_type.matches(resource_type)
+            {
+                topics.push(rule.topic);
+            }
+        }
+        let topics = topics.into_iter().map(|topic| &self.topics[topic]);
+        topics.filter_map(|topic| topic.route(action_type, resource_type)).collect()
+    }
+
+    /// What is allowed and yet hardly meant: topics and follow-ups that come to nothing.
+    pub fn warnings(&self) -> &[RuleProblem] {
+        &self.warnings
+    }
+
+    /// Whether some rule makes a follow-up of such a job, so that it needs its payload.
+    pub(crate) fn has_follow_up(&self, job_type: JobType, topic: &str, resource_type: &str) -> bool {
+        self.follow_ups.iter().any(|rule| rule.matches(job_type, topic, resource_type))
+    }
+
+    /// What follow-ups take from a payload. Two jobs that differ in it do not supersede each other: what follows the
+    /// one does not follow the other.
+    pub(crate) fn follow_up_paths(&self) -> impl Iterator<Item = &PayloadPath> {
+        self.follow_ups.iter().flat_map(follow_up::Rule::payload_paths)
+    }
+}
+
+impl Topic {
+    fn route(&self, action_type: &str, resource_type: &str) -> Option<Route<'_>> {
+        let enricher = self.enrichers.iter().find(|enricher| enricher.matches(action_type, resource_type))?;
+        Some(Route { topic: &self.name, enricher })
+    }
+}
+
+impl Enricher {
+    fn matches(&self, action_type: &str, resource_type: &str) -> bool {
+        matches(self.action_type.as_ref(), action_type) && matches(self.resource_type.as_ref(), resource_type)
+    }
+}
+
+/// A pattern that is not given matches everything.
+fn matches(pattern: Option<&Pattern>, value: &str) -> bool {
+    pattern.is_none_or(|pattern| pattern.matches(value))
+}
+
+#[cfg(test)]
+mod tests;
