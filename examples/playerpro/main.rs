@@ -11,7 +11,12 @@
 //!
 //! It knows nothing of decache but the URL that it posts to; any language could do the same.
 
-use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
@@ -64,7 +69,8 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     // Standard output is for the address alone; errors and warnings go to standard error.
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).init();
     let args = Args::parse();
     ensure!(
         0 < args.provisional_ttl && args.provisional_ttl < args.ttl,
