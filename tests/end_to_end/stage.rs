@@ -49,11 +49,12 @@ impl Stage {
         let config = directory.path().join("decache.yaml");
         std::fs::write(&config, configuration(&directory, &index, &cache)).expect("the configuration");
 
+        let example = process::example("playerpro");
         let mut command = Command::new(process::decache());
         let mut decache = Process::start("decache", command.arg("--config").arg(config));
         let decache_url = decache.listening().await;
 
-        let mut command = Command::new(process::example("playerpro"));
+        let mut command = Command::new(example);
         command.args(["--listen", "127.0.0.1:0", "--redis", &cache.url(), "--decache", &decache_url]);
         command.args(["--provisional-ttl", &PROVISIONAL.as_secs().to_string()]);
         let mut api = Process::start("playerpro", &mut command);
