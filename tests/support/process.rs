@@ -1,0 +1,125 @@
+//! A program as a process of its own: its output kept, its readiness waited for, its end certain.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use tempfile::NamedTempFile;
+
+/// How long anything may take before a test gives up. Only a failing test ever waits this long.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// How often a condition is looked at.
+const POLL: Duration = Duration::from_millis(20);
+/// What every program of this repository says on standard output once it can be connected to.
+const LISTENING: &str = "listening on ";
+
+/// A running program. It is killed when it is dropped.
+pub(crate) struct Process {
+    name: &'static str,
+    child: Child,
+    output: NamedTempFile,
+}
+
+impl Process {
+    /// Starts a program with nothing on its standard input. `name` is for messages.
+    pub(crate) fn start(name: &'static str, command: &mut Command) -> Self {
+        let output = NamedTempFile::new().expect("a file for the output");
+        // Appending, so that the two streams share one file without writing over each other.
+        let file = File::options().append(true).open(output.path()).expect("the file for the output");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a second handle"))
+            .stderr(file)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        Self { name, child, output }
+    }
+
+    /// The base URL that the program prints once it listens.
+    pub(crate) async fn listening(&mut self) -> String {
+        poll(&format!("{} listens", self.name), async || {
+            if let Some(status) = self.child.try_wait().expect("the process's state") {
+                panic!("{} ended with {status} before it listened:\n{}", self.name, self.output());
+            }
+            let output = self.output();
+            let (complete, _) = output.rsplit_once('\n')?;
+            complete.lines().find_map(|line| Some(line.strip_prefix(LISTENING)?.to_owned()))
+        })
+        .await
+    }
+
+    /// All that it has written to standard output and standard error.
+    pub(crate) fn output(&self) -> String {
+        let bytes = std::fs::read(self.output.path()).expect("the output");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Asks it to stop (SIGTERM), and waits until it has.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM is sent");
+        poll(&format!("{} stops", self.name), async || self.child.try_wait().expect("the process's state"))
+            .await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            eprintln!("--- output of {}\n{}", self.name, self.output());
+        }
+    }
+}
+
+/// Looks again and again until there is an answer. Panics, naming `what`, if there is none for a minute.
+pub(crate) async fn poll<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            match look().await {
+                Some(found) => return found,
+                None => tokio::time::sleep(POLL).await,
+            }
+        }
+    };
+    match tokio::time::timeout(DEADLINE, looking).await {
+        Ok(found) => found,
+        Err(_) => panic!("waited in vain for: {what}"),
+    }
+}
+
+/// decache's binary. Cargo builds it before any integration test and says where.
+pub(crate) fn decache() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_decache"))
+}
+
+/// An example's binary, built and up to date.
+///
+/// Cargo says nowhere where examples are, and builds them along for a whole `cargo test` or `cargo nextest run` but
+/// not for `cargo test --test end_to_end`, which would then find none or an old one. So this asks cargo to build it,
+/// with the profile and the target directory that decache's own binary beside it came from: nothing to do, in a moment,
+/// where it is fresh. By then neither runner holds the lock on the target directory.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let beside = decache();
+    let profile_dir = beside.parent().expect("the binary's directory");
+    let target_dir = profile_dir.parent().expect("the target directory");
+    let profile = match profile_dir.file_name().and_then(|dir| dir.to_str()) {
+        Some("debug") | None => "dev",
+        Some(named) => named,
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--example", name, "--profile", profile, "--target-dir"])
+        .arg(target_dir)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .stdin(Stdio::null())
+        .output()
+        .expect("cargo runs");
+    assert!(built.status.success(), "example {name}: {}", String::from_utf8_lossy(&built.stderr));
+    profile_dir.join("examples").join(name)
+}
