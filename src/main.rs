@@ -1,3 +1,17 @@
 //! The decache binary.
 
-fn main() {}
+use std::{io::Write, process::ExitCode};
+
+use clap::Parser;
+use decache::cli::Cli;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nobody to tell where standard error is closed.
+            let _ = writeln!(std::io::stderr(), "decache: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_yaml::Value;
 
 use super::quantity;
+pub use crate::queue::Aging;
 
 /// The queue's bounds and order.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -22,15 +23,6 @@ pub struct QueueConfig {
     /// Finished jobs that can still be looked at.
     #[serde(deserialize_with = "finished")]
     pub finished: usize,
-}
-
-/// What a level of priority is worth.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Aging {
-    /// A job goes before those that became ready within this time for each level that it is more urgent.
-    PerLevel(Duration),
-    /// The more urgent always goes first, whatever waits.
-    Strict,
 }
 
 impl Default for QueueConfig {

@@ -1,0 +1,141 @@
+//! The composition root: from a configuration to a running service, and to its end. The only place that knows all rooms
+//! and the only one that spawns.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+mod build;
+mod monitor;
+
+pub use build::check;
+use build::Parts;
+
+use crate::{
+    config::{Config, Loaded, journal::Level, server::ServerConfig},
+    http,
+    relations::ClaimError,
+};
+
+/// How long to wait before a store that could not be reached is asked again whether it is ours.
+const CLAIM_PAUSE: Duration = Duration::from_millis(500);
+/// How long tasks have to notice that they are cancelled.
+const CANCELLED: Duration = Duration::from_secs(1);
+
+/// A service that is built and bound, and does not run yet.
+pub struct App {
+    server: ServerConfig,
+    listener: TcpListener,
+    parts: Parts,
+    concurrency: usize,
+}
+
+impl App {
+    /// Builds everything, ties the store to the secret where the store can be reached, and binds the port.
+    ///
+    /// # Errors
+    /// Everything that keeps the service from ever working as it is configured.
+    pub async fn start(loaded: Loaded) -> anyhow::Result<Self> {
+        let parts = Parts::build(&loaded)?;
+        let Config { server, workers, journal, caches, .. } = loaded.config;
+        if journal.level != Level::None {
+            warn!("there is no journal yet: it runs as `none`, and jobs that wait are lost when the process dies");
+        }
+        if caches.is_empty() {
+            warn!("no caches are configured: relationships are kept and dropped, but no copy is removed anywhere");
+        }
+        // A store that cannot be reached is asked again while the service runs. One of another secret is not ours.
+        if let Err(error @ ClaimError::OtherSecret { .. }) = parts.claim().await {
+            bail!(error);
+        }
+        let listener = TcpListener::bind(server.bind).await;
+        let listener = listener.with_context(|| format!("cannot listen on {}", server.bind))?;
+        Ok(Self { server, listener, parts, concurrency: workers.concurrency })
+    }
+
+    /// The address that it listens on.
+    ///
+    /// # Errors
+    /// Where the system does not say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop`; then takes nothing more, and finishes what is under way and what is ready, for as long as
+    /// the grace period allows.
+    ///
+    /// # Errors
+    /// Where the store turns out to be another secret's.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self { server, listener, parts, concurrency } = self;
+        let (tasks, working) = (TaskTracker::new(), CancellationToken::new());
+        let monitor = tasks.spawn(monitor::run(parts.clone(), working.clone()));
+        let workers = Workers { parts: parts.clone(), concurrency, tasks: tasks.clone() };
+        let workers = tasks.spawn(workers.start(working.clone(), stop.clone()));
+
+        let service = parts.service(&server);
+        let limits = service.limits;
+        let finished = async {
+            http::serve(listener, http::router(Arc::new(service)), limits, stop.clone(), &tasks).await;
+            parts.queue.idle().await;
+        };
+        let told = async {
+            stop.cancelled().await;
+            parts.health.stopping();
+            info!("stopping: no more events are taken");
+            timeout(server.grace, std::future::pending::<()>()).await.ok();
+            warn!("the grace period is over");
+        };
+        tokio::select! {
+            () = finished => {}
+            () = told => {}
+        }
+        working.cancel();
+        tasks.close();
+        // What a store or a cache still keeps waiting is dropped with the runtime.
+        timeout(CANCELLED, tasks.wait()).await.ok();
+        parts.tell_what_is_left();
+        monitor.abort();
+        match workers.is_finished() {
+            true => workers.await?,
+            false => Ok(()),
+        }
+    }
+}
+
+/// Starts the workers as soon as the store is known to be ours.
+struct Workers {
+    parts: Parts,
+    concurrency: usize,
+    tasks: TaskTracker,
+}
+
+impl Workers {
+    /// Returns when they are started. A store that is another secret's stops the service.
+    async fn start(self, working: CancellationToken, stop: CancellationToken) -> anyhow::Result<()> {
+        let ours = match working.run_until_cancelled(self.claimed()).await {
+            None => return Ok(()),
+            Some(ours) => ours,
+        };
+        if let Err(error) = ours {
+            stop.cancel();
+            bail!(error);
+        }
+        for _ in 0..self.concurrency {
+            self.tasks.spawn(self.parts.worker().run(working.clone()));
+        }
+        Ok(())
+    }
+
+    async fn claimed(&self) -> Result<(), ClaimError> {
+        loop {
+            match self.parts.claim().await {
+                Err(ClaimError::Store(_)) => tokio::time::sleep(CLAIM_PAUSE).await,
+                ours => return ours,
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! From a configuration to the rooms, each with its own section of it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context;
+use tracing::{info, warn};
+
+use crate::{
+    caches::{Cache, Caches, redis::RedisCache},
+    clock::Clock,
+    config::{
+        Config, ConfigError, Loaded, Problem,
+        caches::{CacheConfig, CacheTarget},
+        queue::QueueConfig,
+        secret::SecretConfig,
+        server::ServerConfig,
+        store::StoreConfig,
+        workers::WorkersConfig,
+    },
+    health::Health,
+    hooks::Hooks,
+    http::{Auth, Limits, RenderMetrics, Service},
+    ingest::Ingest,
+    lookup::Lookup,
+    metrics::Metrics,
+    queue::{Queue, QueueLimits, RetryPolicy},
+    redis_pool::RedisPool,
+    relations::{ClaimError, Relations, embedded::Embedded, redis::RedisStore},
+    resource::Resources,
+    rules::{RuleProblem, RuleSet},
+    secret::{Keys, Secret},
+    worker::Worker,
+};
+
+/// Connections to one cache.
+const CACHE_CONNECTIONS: usize = 16;
+
+/// The rooms of a service. Cloning them shares them.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) relations: Arc<dyn Relations>,
+    /// The same store, where it has to be swept.
+    pub(super) embedded: Option<Arc<Embedded>>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) hooks: Arc<Hooks>,
+    pub(super) health: Arc<Health>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
+    auth: Auth,
+    pools: Arc<[(String, RedisPool)]>,
+    batch: usize,
+}
+
+/// The rules and resources of a configuration, and what is allowed there and yet hardly meant.
+pub struct Checked {
+    /// Which jobs events make.
+    pub rules: RuleSet,
+    /// Which copies there are.
+    pub resources: Resources,
+    /// Each with its place in the configuration.
+    pub warnings: Vec<Problem>,
+}
+
+/// Compiles what a configuration says of rules and resources.
+///
+/// # Errors
+/// [`ConfigError`]: everything that is wrong with it, each with its place.
+pub fn check(loaded: &Loaded) -> Result<Checked, ConfigError> {
+    let Loaded { config, source } = loaded;
+    let place = |problem: &RuleProblem| source.problem(&problem.path, &problem.detail);
+    let refused = |problems: Vec<RuleProblem>| ConfigError { problems: problems.iter().map(place).collect() };
+    let prefix = config.store.prefix().unwrap_or_default();
+    let resources = Resources::compile(&config.resources, prefix).map_err(refused)?;
+    let rules = RuleSet::compile(&config.rules, &resources).map_err(refused)?;
+    let warnings = rules.warnings().iter().map(place).collect();
+    Ok(Checked { rules, resources, warnings })
+}
+
+impl Parts {
+    pub(super) fn build(loaded: &Loaded) -> anyhow::Result<Self> {
+        let Checked { rules, resources, warnings } = check(loaded)?;
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        let config = &loaded.config;
+        let (clock, health) = (Clock::start(), Arc::new(Health::default()));
+        let metrics = Arc::new(Metrics::new()?);
+        let keys = Arc::new(Keys::derive(&secret(&config.secret)?));
+        let mut pools = Vec::new();
+        let (relations, embedded) = store(&config.store, clock, &mut pools)?;
+        let caches = caches(&config.caches, &mut pools)?;
+        let hooks = Hooks {
+            relations: relations.clone(),
+            caches: Caches::new(caches, metrics.clone()),
+            keys,
+            resources: Arc::new(resources),
+            rules: Arc::new(rules),
+            clock,
+            metrics: metrics.clone(),
+        };
+        Ok(Self {
+            relations,
+            embedded,
+            queue: Arc::new(queue(&config.queue, &config.workers, clock)),
+            hooks: Arc::new(hooks),
+            health,
+            metrics,
+            clock,
+            auth: auth(config),
+            pools: pools.into(),
+            batch: config.workers.batch,
+        })
+    }
+
+    /// Ties the store to our secret.
+    pub(super) async fn claim(&self) -> Result<(), ClaimError> {
+        self.relations.claim(self.hooks.keys.fingerprint()).await
+    }
+
+    pub(super) fn worker(&self) -> Worker {
+        Worker {
+            queue: self.queue.clone(),
+            hooks: self.hooks.clone(),
+            clock: self.clock,
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+            batch: self.batch,
+        }
+    }
+
+    /// What handlers work with.
+    pub(super) fn service(&self, server: &ServerConfig) -> Service {
+        let Hooks { rules, resources, keys, .. } = &*self.hooks;
+        let ingest = Ingest {
+            rules: rules.clone(),
+            resources: resources.clone(),
+            keys: keys.clone(),
+            queue: self.queue.clone(),
+            clock: self.clock,
+            health: self.health.clone(),
+            metrics: self.metrics.clone(),
+        };
+        Service {
+            ingest: Arc::new(ingest),
+            queue: self.queue.clone(),
+            lookup: Lookup::new(self.relations.clone(), keys.clone()),
+            health: self.health.clone(),
+            auth: self.auth.clone(),
+            limits: limits(server),
+            metrics: self.render_metrics(),
+            clock: self.clock,
+        }
+    }
+
+    pub(super) fn tell_what_is_left(&self) {
+        let view = self.queue.view();
+        let left = view.queued + view.running;
+        if left > 0 {
+            warn!(jobs = left, "jobs that were not due or could not be done are lost: there is no journal");
+        }
+        info!("stopped");
+    }
+
+    fn render_metrics(&self) -> RenderMetrics {
+        let (metrics, queue, pools) = (self.metrics.clone(), self.queue.clone(), self.pools.clone());
+        Arc::new(move || {
+            metrics.observe_queue(&queue.view());
+            for (name, pool) in pools.iter() {
+                let (connections, idle) = pool.connections();
+                metrics.observe_pool(name, connections, idle);
+            }
+            metrics.render().unwrap_or_else(|error| format!("# {error}\n"))
+        })
+    }
+}
+
+fn secret(config: &SecretConfig) -> anyhow::Result<Secret> {
+    Ok(match config {
+        SecretConfig::File(file) => Secret::from_file(file)?,
+        SecretConfig::Value(value) => Secret::from_text(value.expose()).context("secret.value")?,
+    })
+}
+
+type Store = (Arc<dyn Relations>, Option<Arc<Embedded>>);
+
+fn store(config: &StoreConfig, clock: Clock, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Result<Store> {
+    match config {
+        StoreConfig::Embedded { path } => {
+            let embedded = Arc::new(Embedded::open(PathBuf::as_path(path), clock)?);
+            info!(path = %path.display(), "the store is embedded");
+            Ok((embedded.clone(), Some(embedded)))
+        }
+        StoreConfig::Redis(config) => {
+            let pool = RedisPool::new(config.url.expose(), config.pool_size, config.timeout)?;
+            info!(server = %config.url.server(), "the store is Redis");
+            pools.push(("store".to_owned(), pool.clone()));
+            Ok((Arc::new(RedisStore::new(pool, &config.prefix)), None))
+        }
+    }
+}
+
+fn caches(
+    configs: &[CacheConfig],
+    pools: &mut Vec<(String, RedisPool)>,
+) -> anyhow::Result<Vec<Box<dyn Cache>>> {
+    let mut caches: Vec<Box<dyn Cache>> = Vec::new();
+    for CacheConfig { name, target } in configs {
+        match target {
+            CacheTarget::Redis(config) => {
+                let pool = RedisPool::new(config.url.expose(), CACHE_CONNECTIONS, config.timeout)?;
+                info!(cache = name, server = %config.url.server(), "a cache is Redis");
+                pools.push((format!("cache:{name}"), pool.clone()));
+                caches.push(Box::new(RedisCache::new(name.clone(), pool, config.key_prefix.clone())));
+            }
+        }
+    }
+    Ok(caches)
+}
+
+fn queue(config: &QueueConfig, workers: &WorkersConfig, clock: Clock) -> Queue {
+    let retry = RetryPolicy {
+        max_attempts: workers.max_attempts,
+        base: workers.backoff.base,
+        cap: workers.backoff.cap,
+    };
+    let &QueueConfig { capacity, max_bytes, aging, finished } = config;
+    Queue::new(QueueLimits { capacity, max_bytes, finished, aging, retry }, clock)
+}
+
+fn auth(config: &Config) -> Auth {
+    Auth::new(config.auth.keys.clone())
+}
+
+fn limits(server: &ServerConfig) -> Limits {
+    Limits {
+        body_bytes: server.limits.body,
+        events: server.limits.batch,
+        header_read: server.limits.header_read_time,
+        body_read: server.limits.body_read_time,
+        connections: u32::try_from(server.limits.connections).unwrap_or(u32::MAX),
+        drain: server.grace,
+        ..Limits::default()
+    }
+}

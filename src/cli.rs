@@ -1,0 +1,147 @@
+//! The command line.
+
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{self, App},
+    config::{self, Loaded, auth::hash_key},
+    http, telemetry,
+};
+
+/// Per-user cache invalidation as a service: knows who holds which entity, and removes every copy when it changes.
+#[derive(Parser, Debug)]
+#[command(version)]
+pub struct Cli {
+    /// The configuration; without it `config/default.yaml`, else the built-in defaults.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Runs the service (the default).
+    Serve,
+    /// Checks the configuration whole and says what is wrong with it.
+    Check,
+    /// Reads an API key from standard input and prints its hash for `auth.keys`.
+    HashKey,
+    /// Asks the running service whether it takes events; exits with 1 where it does not.
+    Healthcheck,
+}
+
+impl Cli {
+    /// Does what the command line asks for.
+    ///
+    /// # Errors
+    /// What kept it from that, to be printed for people.
+    pub fn run(self) -> anyhow::Result<()> {
+        let config = self.config.as_deref();
+        match self.command.unwrap_or(Command::Serve) {
+            Command::Serve => serve(load(config)?),
+            Command::Check => check(&load(config)?),
+            Command::HashKey => print_hash(),
+            Command::Healthcheck => healthcheck(&load(config)?),
+        }
+    }
+}
+
+fn load(path: Option<&Path>) -> anyhow::Result<Loaded> {
+    // A variable that is no text is none of ours.
+    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(config::load(path, variables)?)
+}
+
+fn serve(loaded: Loaded) -> anyhow::Result<()> {
+    telemetry::init(&loaded.config.log).map_err(anyhow::Error::from_boxed)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let signals = Signals::register()?;
+        let app = App::start(loaded).await?;
+        say(&format!("listening on http://{}", app.address()?))?;
+        let ended_early = async {
+            signals.stop_then_end(&stop).await;
+            bail!("ended at once, by a second signal")
+        };
+        tokio::select! {
+            ended = app.run(stop.clone()) => ended,
+            ended = ended_early => ended,
+        }
+    });
+    // Whatever still waits for a store must not hold up the end.
+    runtime.shutdown_background();
+    served
+}
+
+/// The signals that ask a process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn register() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The first signal stops; returns at the second.
+    async fn stop_then_end(mut self, stop: &CancellationToken) {
+        self.next().await;
+        stop.cancel();
+        self.next().await;
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn check(loaded: &Loaded) -> anyhow::Result<()> {
+    for warning in app::check(loaded)?.warnings {
+        say(&format!("warning: {warning}"))?;
+    }
+    say(&format!("{}: ok", loaded.source))
+}
+
+fn print_hash() -> anyhow::Result<()> {
+    let mut key = String::new();
+    std::io::stdin().read_to_string(&mut key).context("standard input")?;
+    say(&hash_key(key.trim_end_matches(['\r', '\n']))?)
+}
+
+fn healthcheck(loaded: &Loaded) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let address = reachable(loaded.config.server.bind);
+    let status = runtime.block_on(http::probe(address))?;
+    if !status.is_success() {
+        bail!("{address} answers {status}");
+    }
+    say("ok")
+}
+
+/// Where a service that is bound to an address can be reached from the same machine.
+fn reachable(bind: SocketAddr) -> SocketAddr {
+    match bind {
+        SocketAddr::V4(at) if at.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, at.port()).into(),
+        SocketAddr::V6(at) if at.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, at.port()).into(),
+        at => at,
+    }
+}
+
+fn say(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("standard output")
+}

@@ -1,0 +1,18 @@
+//! Logs: one line an occurrence, on standard error, for people or for machines.
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::log::{LogConfig, LogFormat};
+
+/// From here on, what the process notes is written.
+///
+/// # Errors
+/// Where the process has a log already.
+pub fn init(config: &LogConfig) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let filter = EnvFilter::try_new(&config.filter)?;
+    let log = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match config.format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    }
+}
