@@ -7,6 +7,7 @@ use zeroize::Zeroize;
 
 use crate::clock::Timestamp;
 
+pub mod forms;
 mod parse;
 
 pub use parse::EventError;
@@ -18,6 +19,23 @@ pub struct Entity {
     pub resource_type: Box<str>,
     /// 1 byte to 1 KiB without control characters; integers are kept as their decimal text.
     pub id: Box<str>,
+}
+
+impl Entity {
+    /// Takes an entity's two parts where both are what they have to be.
+    ///
+    /// # Errors
+    /// [`EventError`] names the part and what is wrong with it.
+    pub fn new(resource_type: &str, id: &str) -> Result<Self, EventError> {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        if !(1..=64).contains(&resource_type.len()) || !resource_type.bytes().all(letter) {
+            return Err(EventError("`resource_type` has to be 1 to 64 of A-Z a-z 0-9 _ . -".to_owned()));
+        }
+        if !(1..=1024).contains(&id.len()) || id.chars().any(char::is_control) {
+            return Err(EventError("`entity_id` has to be 1 to 1024 bytes without control characters".to_owned()));
+        }
+        Ok(Self { resource_type: resource_type.into(), id: id.into() })
+    }
 }
 
 /// A user's access token. It does not print, and its memory is wiped when it goes.
