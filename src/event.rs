@@ -32,7 +32,9 @@ impl Entity {
             return Err(EventError("`resource_type` has to be 1 to 64 of A-Z a-z 0-9 _ . -".to_owned()));
         }
         if !(1..=1024).contains(&id.len()) || id.chars().any(char::is_control) {
-            return Err(EventError("`entity_id` has to be 1 to 1024 bytes without control characters".to_owned()));
+            return Err(EventError(
+                "`entity_id` has to be 1 to 1024 bytes without control characters".to_owned(),
+            ));
         }
         Ok(Self { resource_type: resource_type.into(), id: id.into() })
     }
