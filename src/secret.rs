@@ -20,11 +20,29 @@ impl fmt::Debug for HolderId {
     }
 }
 
+/// What every key is derived from.
+pub struct Secret([u8; 32]);
+
+/// Why a text is no secret.
+#[derive(Debug, thiserror::Error)]
+#[error("the secret is too short")]
+pub struct WeakSecret;
+
+impl Secret {
+    /// The secret that a text stands for.
+    ///
+    /// # Errors
+    /// [`WeakSecret`] where it is too short.
+    pub fn from_text(text: &str) -> Result<Self, WeakSecret> {
+        (text.len() >= 32).then(|| Self(blake3::derive_key("stand-in", text.as_bytes()))).ok_or(WeakSecret)
+    }
+}
+
 /// The keys that one secret derives.
 pub struct Keys([u8; 32]);
 
 /// What the vault keeps of a holder.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VaultEntry {
     /// The token itself.
     pub token: AccessToken,
@@ -38,26 +56,27 @@ pub struct VaultEntry {
 pub struct OpenError;
 
 impl Keys {
-    /// Derives the keys.
-    pub fn derive(secret: &[u8]) -> Self {
-        Self(blake3::derive_key("stand-in", secret))
+    /// Derives every key.
+    pub fn derive(secret: &Secret) -> Self {
+        Self(secret.0)
     }
 
-    /// The holder that a token stands for.
+    /// Who stands for this token.
     pub fn holder_id(&self, token: &AccessToken) -> HolderId {
         let hash = blake3::keyed_hash(&self.0, token.expose().as_bytes());
         HolderId(hash.as_bytes().first_chunk().copied().unwrap_or_default())
     }
 
-    /// Seals an entry.
-    pub fn seal(&self, holder: HolderId, token: &AccessToken, user_id: Option<&str>) -> Sealed {
-        Sealed(serde_json::json!([holder.to_string(), token.expose(), user_id]).to_string().into_bytes())
+    /// Seals an entry for its holder.
+    pub fn seal(&self, holder: HolderId, entry: &VaultEntry) -> Sealed {
+        let parts = serde_json::json!([holder.to_string(), entry.token.expose(), entry.user_id]);
+        Sealed(parts.to_string().into_bytes())
     }
 
-    /// Opens what [`Keys::seal`] sealed.
+    /// Opens what [`Keys::seal`] made for the same holder.
     ///
     /// # Errors
-    /// [`OpenError`] where it is another holder's or another secret's.
+    /// [`OpenError`] where it is another holder's.
     pub fn open(&self, holder: HolderId, sealed: &Sealed) -> Result<VaultEntry, OpenError> {
         let (of, token, user_id): (String, String, Option<Box<str>>) =
             serde_json::from_slice(&sealed.0).map_err(|_| OpenError)?;

@@ -1,17 +1,21 @@
 //! A small index in memory, for the tests of what only reads one.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use futures_util::future::{BoxFuture, ready};
 
 use crate::{
     clock::Timestamp,
-    event::Entity,
+    event::{AccessToken, Entity},
+    lookup::Lookup,
     relations::{
         ClaimError, Held, Member, Page, Position, Recorded, Recording, Relations, Sealed, Stale, StaleMark,
         Staleness, Stamp, StoreError,
     },
-    secret::HolderId,
+    secret::{HolderId, Keys, Secret, VaultEntry},
 };
 
 /// Members in the order of a walk; buckets of 2^28 positions.
@@ -133,5 +137,32 @@ impl Relations for Memory {
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.answer(|_| ())
+    }
+}
+
+/// An index in memory, the keys to its vault, and a lookup over both.
+pub(crate) struct Index {
+    pub(crate) relations: Arc<Memory>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) lookup: Lookup,
+}
+
+impl Index {
+    pub(crate) fn new() -> Self {
+        let secret = Secret::from_text("a secret that only these tests know").unwrap();
+        let (relations, keys) = (Arc::new(Memory::default()), Arc::new(Keys::derive(&secret)));
+        let lookup = Lookup::new(Arc::<Memory>::clone(&relations), Arc::clone(&keys));
+        Self { relations, keys, lookup }
+    }
+
+    /// Records that `user` holds a copy. Every user's token is `tok-<user>`.
+    pub(crate) async fn record(&self, entity: &Entity, user: &str, variant: Option<&str>) -> Member {
+        let token = AccessToken::new(format!("tok-{user}"));
+        let member = Member { holder: self.keys.holder_id(&token), variant: variant.map(Into::into) };
+        let vault = self.keys.seal(member.holder, &VaultEntry { token, user_id: Some(user.into()) });
+        let entity = entity.clone();
+        let recording = Recording { entity, member: member.clone(), expires_at: Timestamp(1_000), vault };
+        self.relations.record(&[recording]).await.unwrap();
+        member
     }
 }

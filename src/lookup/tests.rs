@@ -1,32 +1,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{memory::Memory, *};
+use super::{memory::Index, *};
 use crate::relations::{Member, Recording, StaleMark, Stamp};
 
-struct Index {
-    relations: Arc<Memory>,
-    keys: Arc<Keys>,
-    lookup: Lookup,
-}
-
 impl Index {
-    fn new() -> Self {
-        let (relations, keys) =
-            (Arc::new(Memory::default()), Arc::new(Keys::derive(b"a secret of these tests")));
-        let lookup = Lookup::new(Arc::<Memory>::clone(&relations), Arc::clone(&keys));
-        Self { relations, keys, lookup }
-    }
-
-    async fn record(&self, entity: &Entity, user: &str, variant: Option<&str>) -> Member {
-        let token = AccessToken::new(format!("tok-{user}"));
-        let member = Member { holder: self.keys.holder_id(&token), variant: variant.map(Into::into) };
-        let vault = self.keys.seal(member.holder, &token, Some(user));
-        let entity = entity.clone();
-        let recording = Recording { entity, member: member.clone(), expires_at: Timestamp(1_000), vault };
-        self.relations.record(&[recording]).await.unwrap();
-        member
-    }
-
     /// Users of all pages, in order; `between` runs after each page.
     async fn page_through(
         &self,
