@@ -1,4 +1,6 @@
 //! What the API posts (DESIGN 3), parsed on construction: an [`Event`] that exists is a valid one.
+//!
+//! [`Event::parse`] reads one event; [`forms`] takes a request's body apart into events, one form a function.
 
 use std::{fmt, time::Duration};
 
@@ -7,9 +9,12 @@ use zeroize::Zeroize;
 
 use crate::clock::Timestamp;
 
+mod field;
 pub mod forms;
 mod parse;
+mod time;
 
+pub use field::is_resource_type;
 pub use parse::EventError;
 
 /// One thing that users hold copies of: `42` of `Posts`.
@@ -22,21 +27,26 @@ pub struct Entity {
 }
 
 impl Entity {
-    /// Takes an entity's two parts where both are what they have to be.
+    /// The longest entity id, in bytes.
+    pub const MAX_ID_BYTES: usize = 1024;
+
+    /// An entity by its two parts as text, as they stand in a URL.
     ///
     /// # Errors
-    /// [`EventError`] names the part and what is wrong with it.
+    /// [`EventError`] where a part is not what [`Entity`]'s fields say.
     pub fn new(resource_type: &str, id: &str) -> Result<Self, EventError> {
-        let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        if !(1..=64).contains(&resource_type.len()) || !resource_type.bytes().all(letter) {
-            return Err(EventError("`resource_type` has to be 1 to 64 of A-Z a-z 0-9 _ . -".to_owned()));
-        }
-        if !(1..=1024).contains(&id.len()) || id.chars().any(char::is_control) {
-            return Err(EventError(
-                "`entity_id` has to be 1 to 1024 bytes without control characters".to_owned(),
-            ));
-        }
-        Ok(Self { resource_type: resource_type.into(), id: id.into() })
+        let resource_type = field::resource_type(Value::from(resource_type))?;
+        let id = field::entity_id("entity_id", Value::from(id))?;
+        Ok(Self { resource_type, id })
+    }
+
+    /// An entity by its two parts as they stand in JSON, where an id may be an integer.
+    ///
+    /// # Errors
+    /// [`EventError`] where a part is not what [`Entity`]'s fields say.
+    pub fn from_json(resource_type: Value, id: Value) -> Result<Self, EventError> {
+        let resource_type = field::resource_type(resource_type)?;
+        Ok(Self { resource_type, id: field::entity_id("entity_id", id)? })
     }
 }
 
@@ -84,14 +94,17 @@ pub struct Event {
     pub access_token: Option<AccessToken>,
     /// Who that is, for people who look.
     pub user_id: Option<Box<str>>,
-    /// For a read when the API began it, for a write when its commit returned.
+    /// For a read when the API began it, for a write when its commit returned. Never after the arrival.
     pub occurred_at: Option<Timestamp>,
+    /// `occurred_at` was in the future, and counts as of the arrival: the API's clock is ahead of this one.
+    pub from_future: bool,
     /// The key of a copy that is not the resource's template (a variant), with `{access_token}` in it.
+    /// Checked against the resource's templates where the event is enriched.
     pub cache_key: Option<Box<str>>,
     /// How long the copy lives, where it is not the resource's `ttl`.
     pub expires_in: Option<Duration>,
     /// The entity's generation, from before the API read its database.
     pub generation: Option<u64>,
-    /// Everything else the API wants rules to see.
+    /// Everything else the API wants rules to see. An `access_token` that stood here is taken out.
     pub payload: Map<String, Value>,
 }

@@ -10,7 +10,7 @@ use axum::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Service,
@@ -36,20 +36,12 @@ struct Request {
     dry_run: bool,
 }
 
+/// An entity that is not checked yet: what its parts have to be, [`Entity`] knows.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawEntity {
-    resource_type: String,
-    entity_id: RawId,
-}
-
-/// An id as events may write it: a string, or an integer that is kept as its decimal text.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawId {
-    Text(String),
-    Unsigned(u64),
-    Signed(i64),
+    resource_type: Value,
+    entity_id: Value,
 }
 
 #[derive(Serialize)]
@@ -110,9 +102,9 @@ fn entities(raw: Vec<RawEntity>) -> Result<Vec<Entity>, Problem> {
     }
     let (mut valid, mut rejected) = (Vec::with_capacity(raw.len()), Vec::new());
     for (index, entity) in raw.into_iter().enumerate() {
-        match entity.check() {
+        match Entity::from_json(entity.resource_type, entity.entity_id) {
             Ok(entity) => valid.push(entity),
-            Err(detail) => rejected.push(json!({ "index": index, "detail": detail })),
+            Err(error) => rejected.push(json!({ "index": index, "detail": error.to_string() })),
         }
     }
     if rejected.is_empty() {
@@ -121,17 +113,6 @@ fn entities(raw: Vec<RawEntity>) -> Result<Vec<Entity>, Problem> {
     let detail = format!("{} of the entities are not valid; nothing was queued", rejected.len());
     let members = [("rejected".to_owned(), rejected.into())].into_iter().collect();
     Err(Problem::new(Kind::InvalidEntity, detail).with_members(members))
-}
-
-impl RawEntity {
-    fn check(self) -> Result<Entity, String> {
-        let id = match self.entity_id {
-            RawId::Text(text) => text,
-            RawId::Unsigned(number) => number.to_string(),
-            RawId::Signed(number) => number.to_string(),
-        };
-        Entity::new(&self.resource_type, &id).map_err(|error| error.to_string())
-    }
 }
 
 async fn dry_run(service: &Service, entities: Vec<Entity>) -> Result<DryRun, StoreError> {

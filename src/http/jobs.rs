@@ -121,6 +121,6 @@ mod tests {
             assert_eq!(serde_json::to_value(state).unwrap(), word);
             assert_eq!(super::state(word).unwrap(), state);
         }
-        assert!(super::state("Queued").is_err());
+        assert!(state("Queued").is_err());
     }
 }

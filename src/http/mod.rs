@@ -26,6 +26,9 @@ mod router;
 mod serve;
 mod target;
 
+#[cfg(test)]
+mod tests;
+
 pub use auth::{ApiKey, Auth, KeyHash, KeyHashError, Scope};
 pub use limits::Limits;
 pub use probe::{ProbeError, probe};

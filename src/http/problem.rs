@@ -143,7 +143,7 @@ impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
         let kind = match error {
             BodyError::TooMany { .. } => Kind::BatchTooLong,
-            BodyError::Syntax(_) => Kind::InvalidBody,
+            _ => Kind::InvalidBody,
         };
         Self::new(kind, error.to_string())
     }
@@ -173,5 +173,34 @@ impl From<HoldersError> for Problem {
             HoldersError::Cursor => Self::new(Kind::InvalidCursor, error.to_string()),
             HoldersError::Store(error) => error.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_says_when_to_come_back_in_whole_seconds() {
+        for (millis, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (59_500, "60")] {
+            let full = IngestError::Full { retry_after: Duration::from_millis(millis) };
+            let answer = Problem::from(full).into_response();
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(answer.headers()[header::RETRY_AFTER], seconds, "{millis} ms");
+        }
+    }
+
+    #[test]
+    fn a_body_error_is_too_long_or_not_understood() {
+        let kind = |error| Problem::from(error).kind;
+        assert_eq!(kind(BodyError::TooMany { found: 3, limit: 2 }), Kind::BatchTooLong);
+        assert_eq!(kind(BodyError::Empty), Kind::InvalidBody);
+        assert_eq!(kind(BodyError::TooDeep), Kind::InvalidBody);
+    }
+
+    #[test]
+    fn no_two_kinds_share_a_type() {
+        let types: std::collections::BTreeSet<_> = problem_types().map(|(_, urn)| urn).collect();
+        assert_eq!(types.len(), Kind::ALL.len());
     }
 }

@@ -86,3 +86,6 @@ fn builder(limits: &Limits) -> http1::Builder {
         .max_header_size(limits.header_bytes);
     builder
 }
+
+#[cfg(test)]
+mod tests;
