@@ -15,6 +15,7 @@ use crate::{event::Entity, lookup::memory::Index};
 
 mod access;
 mod bodies;
+mod contract;
 mod ids;
 mod reads;
 
