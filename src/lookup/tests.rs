@@ -17,6 +17,7 @@ impl Index {
             assert!(page.items.len() <= limit);
             users.extend(page.items.iter().map(|item| item.user_id.as_deref().unwrap_or("?").to_owned()));
             pages += 1;
+            assert!(pages < 1000, "paging comes to an end");
             between(pages).await;
             cursor = page.next;
             if cursor.is_none() {
