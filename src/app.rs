@@ -11,8 +11,8 @@ use tracing::{info, warn};
 mod build;
 mod monitor;
 
-pub use build::check;
 use build::Parts;
+pub use build::check;
 
 use crate::{
     config::{Config, Loaded, journal::Level, server::ServerConfig},
@@ -42,10 +42,14 @@ impl App {
         let parts = Parts::build(&loaded)?;
         let Config { server, workers, journal, caches, .. } = loaded.config;
         if journal.level != Level::None {
-            warn!("there is no journal yet: it runs as `none`, and jobs that wait are lost when the process dies");
+            warn!(
+                "there is no journal yet: it runs as `none`, and jobs that wait are lost when the process dies"
+            );
         }
         if caches.is_empty() {
-            warn!("no caches are configured: relationships are kept and dropped, but no copy is removed anywhere");
+            warn!(
+                "no caches are configured: relationships are kept and dropped, but no copy is removed anywhere"
+            );
         }
         // A store that cannot be reached is asked again while the service runs. One of another secret is not ours.
         if let Err(error @ ClaimError::OtherSecret { .. }) = parts.claim().await {

@@ -58,7 +58,8 @@ impl Cli {
 
 fn load(path: Option<&Path>) -> anyhow::Result<Loaded> {
     // A variable that is no text is none of ours.
-    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(config::load(path, variables)?)
 }
 

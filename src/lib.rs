@@ -1,6 +1,15 @@
 //! decache: per-user cache invalidation as a service.
+//!
+//! An API posts what its users read and change. [`http`] takes the events and [`event`] parses them; [`ingest`] asks
+//! [`rules`] where they go and [`enrich`] what jobs they make, and pushes these to the [`queue`], which knows their order.
+//! A [`worker`] takes many at a time and runs each by its hook ([`hooks`]): `cache` records in [`relations`] that a holder has
+//! a copy, `invalidate` walks an entity's holders and removes their copies from [`caches`]. A hook answers with an outcome;
+//! jobs that follow from it go back to the queue. Who holds what is shown by [`lookup`]. [`app`] wires all of this, and
+//! [`cli`] starts it.
 
+pub mod app;
 pub mod caches;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod enrich;
@@ -8,9 +17,11 @@ pub mod event;
 pub mod fan_out;
 pub mod health;
 pub mod hooks;
+pub mod http;
 pub mod ingest;
 pub mod job;
 pub mod judge;
+pub mod lookup;
 pub mod metrics;
 pub mod queue;
 pub mod redis_pool;
@@ -18,5 +29,6 @@ pub mod relations;
 pub mod resource;
 pub mod rules;
 pub mod secret;
+pub mod telemetry;
 pub mod template;
 pub mod worker;

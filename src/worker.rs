@@ -47,9 +47,8 @@ impl Worker {
     async fn run_batch(&self, batch: Vec<Attempt>) {
         let (reads, fan_outs): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|attempt| attempt.job.job_type == JobType::Cache);
-        let fan_outs =
-            stream::iter(fan_outs).for_each_concurrent(FAN_OUTS, |attempt| self.invalidate(attempt));
-        tokio::join!(self.cache(reads), fan_outs);
+        let fan_outs = fan_outs.into_iter().map(|attempt| self.invalidate(attempt));
+        tokio::join!(self.cache(reads), stream::iter(fan_outs).buffer_unordered(FAN_OUTS).collect::<()>());
     }
 
     async fn cache(&self, reads: Vec<Attempt>) {

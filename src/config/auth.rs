@@ -46,6 +46,20 @@ pub enum Scope {
     Admin,
 }
 
+impl Scope {
+    /// Every scope. None implies another.
+    pub const ALL: [Self; 3] = [Self::Ingest, Self::Read, Self::Admin];
+
+    /// The word for it in configuration and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Read => "read",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// Why a key is not good enough.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum WeakKey {

@@ -1,0 +1,140 @@
+//! Who may ask: API keys as bearer tokens, known by their hashes only.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
+use subtle::ConstantTimeEq;
+
+use super::{
+    Service,
+    problem::{Kind, Problem},
+};
+use crate::config::auth::{ApiKey, KeyHash, Scope};
+
+/// The keys that are known. Without any, everything is open.
+#[derive(Clone, Debug, Default)]
+pub struct Auth {
+    keys: Vec<ApiKey>,
+}
+
+impl Auth {
+    /// Asks for one of these keys; for none where there are none.
+    pub fn new(keys: Vec<ApiKey>) -> Self {
+        Self { keys }
+    }
+
+    /// Finds out whether a request with these headers may do what `scope` is for, and by whose key.
+    fn check(&self, headers: &HeaderMap, scope: Scope) -> Result<Option<&str>, Problem> {
+        if self.keys.is_empty() {
+            return Ok(None);
+        }
+        let offered = bearer(headers).ok_or_else(|| {
+            let detail = "send one `Authorization: Bearer <key>` header";
+            challenge(Kind::Unauthorized, detail, HeaderValue::from_static("Bearer"))
+        })?;
+        let key = self.find(&KeyHash::of(offered)).ok_or_else(|| {
+            let error = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
+            challenge(Kind::Unauthorized, "the API key is not known", error)
+        })?;
+        if !key.scopes.contains(&scope) {
+            let detail = format!("this needs a key with the scope `{}`", scope.as_str());
+            let error = HeaderValue::from_static(r#"Bearer error="insufficient_scope""#);
+            return Err(challenge(Kind::Forbidden, detail, error));
+        }
+        Ok(Some(&key.name))
+    }
+
+    /// Compares with every key, each in constant time, so that the time taken tells nothing.
+    fn find(&self, offered: &KeyHash) -> Option<&ApiKey> {
+        let equals = |key: &&ApiKey| bool::from(key.hash.0.ct_eq(&offered.0));
+        self.keys.iter().filter(equals).fold(None, |found, key| found.or(Some(key)))
+    }
+}
+
+fn challenge(kind: Kind, detail: impl Into<String>, challenge: HeaderValue) -> Problem {
+    Problem::new(kind, detail).with_header(header::WWW_AUTHENTICATE, challenge)
+}
+
+/// The bearer token of the only `Authorization` header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (only, None) = (all.next()?, all.next()) else { return None };
+    let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Lets a request through to a route that needs `scope`.
+pub(super) async fn require(
+    State((service, scope)): State<(Arc<Service>, Scope)>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if let Some(name) = service.auth.check(request.headers(), scope)? {
+        tracing::Span::current().record("key", name);
+    }
+    Ok(next.run(request).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let named = values.iter().map(|value| (header::AUTHORIZATION, HeaderValue::from_str(value).unwrap()));
+        named.collect()
+    }
+
+    fn auth() -> Auth {
+        let key = |name: &str, key, scopes: &[Scope]| ApiKey {
+            name: name.into(),
+            hash: KeyHash::of(key),
+            scopes: scopes.iter().copied().collect(),
+        };
+        Auth::new(vec![
+            key("api", "key-of-the-api", &[Scope::Ingest]),
+            key("ops", "key-of-ops", &[Scope::Read, Scope::Admin]),
+        ])
+    }
+
+    #[test]
+    fn a_key_opens_its_own_scopes_and_no_other() {
+        let auth = auth();
+        for (header, scope, name) in [
+            ("Bearer key-of-the-api", Scope::Ingest, "api"),
+            ("bearer key-of-ops", Scope::Read, "ops"),
+            ("BEARER  key-of-ops", Scope::Admin, "ops"),
+        ] {
+            assert_eq!(auth.check(&headers(&[header]), scope).unwrap(), Some(name));
+        }
+        assert!(auth.check(&headers(&["Bearer key-of-the-api"]), Scope::Read).is_err());
+        assert!(auth.check(&headers(&["Bearer key-of-ops"]), Scope::Ingest).is_err());
+    }
+
+    #[test]
+    fn anything_but_one_known_bearer_key_opens_nothing() {
+        let known = "Bearer key-of-the-api";
+        let hash = format!("Bearer {}", hex::encode(KeyHash::of("key-of-the-api").0));
+        let cases: [&[&str]; 7] = [
+            &[],
+            &["Bearer"],
+            &["Bearer "],
+            &["Basic key-of-the-api"],
+            &["Bearer key-of-the-ap"],
+            &[&hash],
+            &[known, known],
+        ];
+        for case in cases {
+            assert!(auth().check(&headers(case), Scope::Ingest).is_err(), "{case:?}");
+        }
+    }
+
+    #[test]
+    fn without_keys_everything_is_open() {
+        assert!(Auth::default().check(&headers(&[]), Scope::Admin).is_ok());
+    }
+}

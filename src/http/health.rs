@@ -1,0 +1,24 @@
+//! `/livez`, `/readyz`, `/healthz`: whether the process lives, and whether it takes events.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde_json::{Value, json};
+
+use super::Service;
+use crate::health::Readiness;
+
+/// The process lives; depends on nothing.
+pub(super) async fn live() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+/// Whether events are taken, and what is wrong meanwhile.
+pub(super) async fn ready(State(service): State<Arc<Service>>) -> (StatusCode, Json<Readiness>) {
+    let readiness = service.health.readiness();
+    let status = match readiness {
+        Readiness::Ok | Readiness::Degraded { .. } => StatusCode::OK,
+        Readiness::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Json(readiness))
+}

@@ -1,0 +1,59 @@
+//! A span and a line per request. They name the matched path, never the URL: ids and tokens may stand in that.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue},
+    middleware::Next,
+    response::Response,
+};
+use tracing::{Instrument, field::Empty};
+
+use super::Service;
+use crate::clock::Timestamp;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest request id that is taken over from a client.
+const LONGEST_ID: usize = 64;
+
+/// Runs a request in a span of its own, says how it went, and names it in the answer.
+pub(super) async fn request(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let id = request_id(request.headers()).unwrap_or_else(|| new_id(service.clock.now()));
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let method = request.method().as_str();
+    let span = tracing::info_span!("request", request_id = %id, method, route, key = Empty);
+    let began = service.clock.tick();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let duration = service.clock.tick().since(began);
+    span.in_scope(|| report(&route, &response, duration.as_secs_f64() * 1000.0));
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// Probes ask every few seconds and are no news, whatever the answer: who degrades readiness says so.
+fn report(route: &str, response: &Response, duration_ms: f64) {
+    let status = response.status();
+    let code = status.as_u16();
+    match route {
+        "/livez" | "/readyz" | "/healthz" | "/metrics" => {
+            tracing::debug!(status = code, duration_ms, "request done")
+        }
+        _ if status.is_server_error() => tracing::warn!(status = code, duration_ms, "request failed"),
+        _ => tracing::info!(status = code, duration_ms, "request done"),
+    }
+}
+
+/// The client's own id, where it is one that cannot do harm in a log.
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    ((1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
+}
+
+fn new_id(now: Timestamp) -> String {
+    let nanos = u32::try_from(now.0 % 1000).unwrap_or_default() * 1_000_000;
+    uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, now.0 / 1000, nanos)).to_string()
+}

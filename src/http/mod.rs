@@ -1,0 +1,60 @@
+//! The HTTP interface (DESIGN 9). [`router`] is the whole URL table; a handler extracts, calls and maps, and knows neither
+//! rules nor the queue's inside. The contract that all of it keeps is `openapi.yaml`.
+
+use std::sync::Arc;
+
+use crate::{clock::Clock, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue};
+
+mod auth;
+mod body;
+mod entities;
+mod events;
+mod health;
+mod holders;
+mod invalidations;
+mod jobs;
+mod limits;
+mod log;
+mod meta;
+mod outcome;
+mod prefer;
+mod probe;
+mod problem;
+mod query;
+mod queue;
+mod router;
+mod serve;
+mod target;
+
+#[cfg(test)]
+mod tests;
+
+pub use auth::Auth;
+pub use limits::Limits;
+pub use probe::{ProbeError, probe};
+pub use problem::problem_types;
+pub use router::{Access, router, routes};
+pub use serve::serve;
+
+/// Renders every metric as Prometheus text.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What handlers work with.
+pub struct Service {
+    /// Takes events.
+    pub ingest: Arc<Ingest>,
+    /// Shows jobs.
+    pub queue: Arc<Queue>,
+    /// Shows who holds what.
+    pub lookup: Lookup,
+    /// Says whether events can be taken.
+    pub health: Arc<Health>,
+    /// Says who may ask.
+    pub auth: Auth,
+    /// How much a request may ask for.
+    pub limits: Limits,
+    /// For `/metrics`.
+    pub metrics: RenderMetrics,
+    /// Says when an event arrived, and how long a request took.
+    pub clock: Clock,
+}

@@ -1,0 +1,207 @@
+//! Every error answer: RFC 9457 problem details, in one mapping. The `type`s are part of the contract.
+
+use std::time::Duration;
+
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{AppendHeaders, IntoResponse, Response},
+};
+use serde_json::{Map, Value};
+
+use crate::{event::forms::BodyError, ingest::IngestError, lookup::HoldersError, relations::StoreError};
+
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// What kind of problem it is; decides status, `type` and title.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    InvalidBody,
+    InvalidParameter,
+    InvalidCursor,
+    Unauthorized,
+    Forbidden,
+    UnknownRoute,
+    UnknownJob,
+    MethodNotAllowed,
+    RequestTimeout,
+    BodyTooLarge,
+    BatchTooLong,
+    UnsupportedMediaType,
+    UnsupportedEncoding,
+    NoValidEvent,
+    InvalidEntity,
+    Internal,
+    QueueFull,
+    Stopping,
+    StoreUnavailable,
+}
+
+impl Kind {
+    const ALL: [Self; 19] = [
+        Self::InvalidBody,
+        Self::InvalidParameter,
+        Self::InvalidCursor,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::UnknownRoute,
+        Self::UnknownJob,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::BodyTooLarge,
+        Self::BatchTooLong,
+        Self::UnsupportedMediaType,
+        Self::UnsupportedEncoding,
+        Self::NoValidEvent,
+        Self::InvalidEntity,
+        Self::Internal,
+        Self::QueueFull,
+        Self::Stopping,
+        Self::StoreUnavailable,
+    ];
+
+    fn parts(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::InvalidBody => (400, "invalid-body", "The body is not understood"),
+            Self::InvalidParameter => (400, "invalid-parameter", "A path or query parameter is not valid"),
+            Self::InvalidCursor => (400, "invalid-cursor", "The cursor is not one of ours"),
+            Self::Unauthorized => (401, "unauthorized", "A valid API key is needed"),
+            Self::Forbidden => (403, "forbidden", "The API key's scopes do not allow this"),
+            Self::UnknownRoute => (404, "unknown-route", "No such route"),
+            Self::UnknownJob => (404, "unknown-job", "No such job"),
+            Self::MethodNotAllowed => (405, "method-not-allowed", "The route does not take this method"),
+            Self::RequestTimeout => (408, "request-timeout", "The body took too long to arrive"),
+            Self::BodyTooLarge => (413, "body-too-large", "The body is too large"),
+            Self::BatchTooLong => (413, "batch-too-long", "Too many items in one request"),
+            Self::UnsupportedMediaType => (415, "unsupported-media-type", "The content type is not taken"),
+            Self::UnsupportedEncoding => (415, "unsupported-encoding", "The content encoding is not taken"),
+            Self::NoValidEvent => (422, "no-valid-event", "No event of the request is valid"),
+            Self::InvalidEntity => (422, "invalid-entity", "An entity of the request is not valid"),
+            Self::Internal => (500, "internal", "The service failed"),
+            Self::QueueFull => (503, "queue-full", "The queue is full"),
+            Self::Stopping => (503, "stopping", "The service is stopping"),
+            Self::StoreUnavailable => (503, "store-unavailable", "The index does not answer"),
+        }
+    }
+}
+
+/// Status and `type` of every problem that an answer may hold, for whoever compares them with `openapi.yaml`.
+pub fn problem_types() -> impl Iterator<Item = (u16, String)> {
+    Kind::ALL.into_iter().map(|kind| (kind.parts().0, urn(kind)))
+}
+
+fn urn(kind: Kind) -> String {
+    format!("urn:decache:problem:{}", kind.parts().1)
+}
+
+/// An error answer. `detail` is shown to the client: it never holds an access token.
+#[derive(Debug)]
+pub(super) struct Problem {
+    kind: Kind,
+    detail: String,
+    members: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), members: Map::new(), headers: Vec::new() }
+    }
+
+    /// Adds members beside the standard ones.
+    pub(super) fn with_members(mut self, members: Map<String, Value>) -> Self {
+        self.members = members;
+        self
+    }
+
+    pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Says when it is worth asking again, in whole seconds and at least one.
+    fn retry_after(self, after: Duration) -> Self {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, _, title) = self.kind.parts();
+        let mut body = self.members;
+        body.insert("type".to_owned(), urn(self.kind).into());
+        body.insert("title".to_owned(), title.into());
+        body.insert("status".to_owned(), status.into());
+        body.insert("detail".to_owned(), self.detail.into());
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let media_type = [(header::CONTENT_TYPE, MEDIA_TYPE)];
+        (status, AppendHeaders(self.headers), media_type, Value::Object(body).to_string()).into_response()
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let kind = match error {
+            BodyError::TooMany { .. } => Kind::BatchTooLong,
+            _ => Kind::InvalidBody,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<IngestError> for Problem {
+    fn from(error: IngestError) -> Self {
+        let detail = format!("{error}; nothing of this request was taken");
+        match error {
+            IngestError::Full { retry_after } => Self::new(Kind::QueueFull, detail).retry_after(retry_after),
+            IngestError::Stopping => Self::new(Kind::Stopping, detail),
+            IngestError::UnknownResource(_) => Self::new(Kind::InvalidEntity, detail),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(%error, "the index could not be read");
+        let detail = "the index cannot be read now; events are still taken";
+        Self::new(Kind::StoreUnavailable, detail).retry_after(Duration::from_secs(1))
+    }
+}
+
+impl From<HoldersError> for Problem {
+    fn from(error: HoldersError) -> Self {
+        match error {
+            HoldersError::Cursor => Self::new(Kind::InvalidCursor, error.to_string()),
+            HoldersError::Store(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_says_when_to_come_back_in_whole_seconds() {
+        for (millis, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (59_500, "60")] {
+            let full = IngestError::Full { retry_after: Duration::from_millis(millis) };
+            let answer = Problem::from(full).into_response();
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(answer.headers()[header::RETRY_AFTER], seconds, "{millis} ms");
+        }
+    }
+
+    #[test]
+    fn a_body_error_is_too_long_or_not_understood() {
+        let kind = |error| Problem::from(error).kind;
+        assert_eq!(kind(BodyError::TooMany { found: 3, limit: 2 }), Kind::BatchTooLong);
+        assert_eq!(kind(BodyError::Empty), Kind::InvalidBody);
+        assert_eq!(kind(BodyError::TooDeep), Kind::InvalidBody);
+    }
+
+    #[test]
+    fn no_two_kinds_share_a_type() {
+        let types: std::collections::BTreeSet<_> = problem_types().map(|(_, urn)| urn).collect();
+        assert_eq!(types.len(), Kind::ALL.len());
+    }
+}

@@ -1,0 +1,153 @@
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{http::StatusCode, routing::get};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+    task::JoinHandle,
+};
+
+use super::*;
+use crate::http::{ProbeError, probe};
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// `/` answers at once; `/held` says that it has begun and answers once it is released.
+struct Server {
+    address: SocketAddr,
+    begun: Arc<Notify>,
+    release: Arc<Notify>,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (begun, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (has_begun, released) = (Arc::clone(&begun), Arc::clone(&release));
+        let held = async move || {
+            has_begun.notify_one();
+            released.notified().await;
+            "held"
+        };
+        let router = Router::new()
+            .route("/", get(async || "ok"))
+            .route("/held", get(held))
+            .route("/readyz", get(async || StatusCode::SERVICE_UNAVAILABLE));
+        let (stop, connections) = (shutdown.clone(), tasks.clone());
+        let serving = TaskTracker::new()
+            .spawn(async move { serve(listener, router, limits, stop, &connections).await });
+        Self { address, begun, release, shutdown, tasks, serving }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+}
+
+/// Waits for what has to come, and fails instead of hanging where it does not.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(30), what).await.expect("it has to come")
+}
+
+/// Sends a request and reads its answer's first bytes.
+async fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(REQUEST).await.unwrap();
+    let mut bytes = vec![0; 4096];
+    let read = soon(stream.read(&mut bytes)).await.unwrap();
+    String::from_utf8(bytes[..read].to_vec()).unwrap()
+}
+
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    let _ = soon(stream.read_to_string(&mut text)).await;
+    text
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_headers_is_disconnected() {
+    let limits = Limits { header_read: Duration::from_millis(20), ..Limits::default() };
+    let server = Server::start(limits).await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: ").await.unwrap();
+    assert!(!read_to_end(&mut slow).await.contains("200"));
+}
+
+#[tokio::test]
+async fn headers_that_are_too_large_are_refused() {
+    let server = Server::start(Limits { header_bytes: 1024, ..Limits::default() }).await;
+    let mut client = server.connect().await;
+    let request = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "a".repeat(2000));
+    client.write_all(request.as_bytes()).await.unwrap();
+    assert!(read_to_end(&mut client).await.starts_with("HTTP/1.1 431"));
+}
+
+#[tokio::test]
+async fn a_connection_over_the_limit_waits_for_another_to_end() {
+    let server = Server::start(Limits { connections: 1, ..Limits::default() }).await;
+    let mut first = server.connect().await;
+    assert!(ask(&mut first).await.starts_with("HTTP/1.1 200"));
+    let mut second = server.connect().await;
+    second.write_all(REQUEST).await.unwrap();
+    for _ in 0..20 {
+        assert!(ask(&mut first).await.starts_with("HTTP/1.1 200"));
+    }
+    assert_eq!(server.tasks.len(), 1, "the second connection is not served yet");
+    drop(first);
+    let mut answer = [0; 12];
+    soon(second.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn a_request_in_flight_is_finished_when_the_service_stops() {
+    let server = Server::start(Limits::default()).await;
+    let mut client = server.connect().await;
+    client.write_all(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    soon(server.begun.notified()).await;
+    server.shutdown.cancel();
+    while TcpStream::connect(server.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!server.serving.is_finished());
+    server.release.notify_one();
+    let answer = read_to_end(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("held"), "{answer}");
+    soon(server.serving).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_when_the_service_stops() {
+    let server = Server::start(Limits { drain: Duration::from_secs(3600), ..Limits::default() }).await;
+    let mut idle = server.connect().await;
+    assert!(ask(&mut idle).await.starts_with("HTTP/1.1 200"));
+    server.shutdown.cancel();
+    assert_eq!(read_to_end(&mut idle).await, "");
+    soon(server.serving).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_end_does_not_keep_the_service_from_stopping() {
+    let server = Server::start(Limits { drain: Duration::from_millis(20), ..Limits::default() }).await;
+    let mut client = server.connect().await;
+    client.write_all(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    soon(server.begun.notified()).await;
+    server.shutdown.cancel();
+    soon(server.serving).await.unwrap();
+    assert_eq!(read_to_end(&mut client).await, "");
+}
+
+#[tokio::test]
+async fn a_probe_tells_the_status_or_why_there_is_none() {
+    let server = Server::start(Limits::default()).await;
+    assert_eq!(soon(probe(server.address)).await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], server.address.port()));
+    assert_eq!(soon(probe(everywhere)).await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+    server.shutdown.cancel();
+    soon(server.serving).await.unwrap();
+    assert!(matches!(soon(probe(server.address)).await, Err(ProbeError::Connect(..))));
+}
