@@ -1,5 +1,7 @@
 //! Logs: one line an occurrence, on standard error, for people or for machines.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::log::{LogConfig, LogFormat};
@@ -10,7 +12,9 @@ use crate::config::log::{LogConfig, LogFormat};
 /// Where the process has a log already.
 pub fn init(config: &LogConfig) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let filter = EnvFilter::try_new(&config.filter)?;
-    let log = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let colours = std::io::stderr().is_terminal();
+    let log =
+        fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).with_ansi(colours);
     match config.format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),
