@@ -149,3 +149,22 @@ async fn a_server_that_is_away_is_unavailable_and_serves_again_when_it_is_back()
     server.restart();
     store.record(&[recording(1, None)]).await.unwrap();
 }
+
+/// `cargo bench --bench redis_memory` prints the figures for more sizes.
+#[tokio::test]
+async fn a_relationship_costs_few_bytes() {
+    for (holders, most) in [(10, 48), (100, 36), (10_000, 36)] {
+        let server = RedisServer::start();
+        let store = store(&server);
+        let all: Vec<Recording> = (0..holders).map(|holder| recording(holder, None)).collect();
+        for batch in all.chunks(512) {
+            store.record(batch).await.unwrap();
+        }
+        let keys: Vec<String> = ask(&server, &["KEYS", "decache:{Posts:42}:*"]).await;
+        let mut bytes = 0;
+        for key in &keys {
+            bytes += ask::<u64>(&server, &["MEMORY", "USAGE", key, "SAMPLES", "0"]).await;
+        }
+        assert!(bytes <= holders * most, "{holders} holders: {} bytes each", bytes as f64 / holders as f64);
+    }
+}
