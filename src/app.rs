@@ -10,12 +10,13 @@ use tracing::{info, warn};
 
 mod build;
 mod monitor;
+mod replay;
 
 use build::Parts;
 pub use build::check;
 
 use crate::{
-    config::{Config, Loaded, journal::Level, server::ServerConfig},
+    config::{Config, Loaded, server::ServerConfig},
     http,
     relations::ClaimError,
 };
@@ -40,12 +41,7 @@ impl App {
     /// Everything that keeps the service from ever working as it is configured.
     pub async fn start(loaded: Loaded) -> anyhow::Result<Self> {
         let parts = Parts::build(&loaded)?;
-        let Config { server, workers, journal, caches, .. } = loaded.config;
-        if journal.level != Level::None {
-            warn!(
-                "there is no journal yet: it runs as `none`, and jobs that wait are lost when the process dies"
-            );
-        }
+        let Config { server, workers, caches, .. } = loaded.config;
         if caches.is_empty() {
             warn!(
                 "no caches are configured: relationships are kept and dropped, but no copy is removed anywhere"
@@ -110,7 +106,7 @@ impl App {
     }
 }
 
-/// Starts the workers as soon as the store is known to be ours.
+/// Starts the workers as soon as the journal has given back its jobs, and the store is known to be ours.
 struct Workers {
     parts: Parts,
     concurrency: usize,
@@ -120,6 +116,10 @@ struct Workers {
 impl Workers {
     /// Returns when they are started. A store that is another secret's stops the service.
     async fn start(self, working: CancellationToken, stop: CancellationToken) -> anyhow::Result<()> {
+        if let Err(error) = replay::replay(&self.parts).await {
+            stop.cancel();
+            return Err(error);
+        }
         let ours = match working.run_until_cancelled(self.claimed()).await {
             None => return Ok(()),
             Some(ours) => ours,

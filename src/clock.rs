@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::job::Accepted;
+
 /// Wall-clock time: milliseconds since the Unix epoch. What events carry and what stores keep.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Timestamp(pub u64);
@@ -65,6 +67,11 @@ impl Clock {
     /// Monotonic time since [`Clock::start`].
     pub fn tick(&self) -> Tick {
         Tick::default().after(self.began.elapsed())
+    }
+
+    /// Now, on both clocks.
+    pub fn accepted(&self) -> Accepted {
+        Accepted { now: self.now(), tick: self.tick() }
     }
 
     /// The tick as tokio's instant, for timers.

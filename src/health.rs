@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use serde::Serialize;
 
 /// Whether events can be taken, and what is wrong meanwhile. Shared by those who notice and those who answer.
-#[derive(Default)]
 pub struct Health {
     state: Mutex<State>,
 }
@@ -13,6 +12,10 @@ pub struct Health {
 #[derive(Default)]
 struct State {
     stopping: bool,
+    replaying: bool,
+    /// Why events cannot be kept, while that is so.
+    unwritable: Option<String>,
+    journal: &'static str,
     reasons: Vec<Reason>,
 }
 
@@ -27,36 +30,68 @@ pub struct Reason {
 
 /// What readiness says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[serde(tag = "status", rename_all = "lowercase")]
-pub enum Readiness {
+pub struct Readiness {
+    /// In a word.
+    pub status: Status,
+    /// What an accepted job outlives: `fsync` (the machine's crash), `buffered` (the process's), `none`.
+    pub journal: &'static str,
+    /// What is wrong, if anything is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+}
+
+/// Readiness in a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
     /// All is well.
     Ok,
     /// Events are taken; some of the work waits.
-    Degraded {
-        /// What is wrong.
-        reasons: Vec<Reason>,
-    },
+    Degraded,
     /// Events are not taken.
-    Unavailable {
-        /// Why not.
-        reasons: Vec<Reason>,
-    },
+    Unavailable,
 }
 
 impl Health {
+    /// All is well. `journal`: what an accepted job outlives.
+    pub fn new(journal: &'static str) -> Self {
+        Self { state: Mutex::new(State { journal, ..State::default() }) }
+    }
+
     /// Where the service stands now.
     pub fn readiness(&self) -> Readiness {
         let state = self.lock();
-        if state.stopping {
-            let detail = "shutting down".to_owned();
-            return Readiness::Unavailable {
-                reasons: vec![Reason { component: "service".to_owned(), detail }],
-            };
-        }
-        match state.reasons.as_slice() {
-            [] => Readiness::Ok,
-            reasons => Readiness::Degraded { reasons: reasons.to_vec() },
-        }
+        let closed = [
+            state.stopping.then(|| reason("service", "shutting down")),
+            state.replaying.then(|| reason("journal", "being replayed")),
+            state.unwritable.as_deref().map(|detail| reason("journal", detail)),
+        ];
+        let mut reasons: Vec<Reason> = closed.into_iter().flatten().collect();
+        let status = match (reasons.is_empty(), state.reasons.is_empty()) {
+            (false, _) => Status::Unavailable,
+            (true, false) => Status::Degraded,
+            (true, true) => Status::Ok,
+        };
+        reasons.extend_from_slice(&state.reasons);
+        Readiness { status, journal: state.journal, reasons }
+    }
+
+    /// While the journal is replayed, no events are taken.
+    pub fn replaying(&self, is_replaying: bool) {
+        self.lock().replaying = is_replaying;
+    }
+
+    /// Whether the journal is being replayed.
+    pub fn is_replaying(&self) -> bool {
+        self.lock().replaying
+    }
+
+    /// The journal cannot be written, for this reason, or can (`None`). Returns whether that is news.
+    pub fn journal_unwritable(&self, detail: Option<String>) -> bool {
+        let mut state = self.lock();
+        let is_news = state.unwritable.is_some() != detail.is_some();
+        state.unwritable = detail;
+        is_news
     }
 
     /// From now on no events are taken.
@@ -95,26 +130,37 @@ impl Health {
     }
 }
 
+fn reason(component: &str, detail: &str) -> Reason {
+    Reason { component: component.to_owned(), detail: detail.to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_component_in_trouble_degrades_readiness_until_it_is_well() {
-        let health = Health::default();
+        let health = Health::new("none");
         assert!(health.report("store", Some("connection refused".to_owned())));
         assert!(!health.report("store", Some("timed out".to_owned())), "the same trouble is no news");
-        assert!(
-            matches!(health.readiness(), Readiness::Degraded { reasons } if reasons[0].detail == "timed out")
-        );
+        let readiness = health.readiness();
+        assert_eq!((readiness.status, &*readiness.reasons[0].detail), (Status::Degraded, "timed out"));
         assert!(health.report("store", None));
-        assert_eq!(health.readiness(), Readiness::Ok);
+        assert_eq!(health.readiness().status, Status::Ok);
     }
 
     #[test]
-    fn a_stopping_service_is_unavailable() {
-        let health = Health::default();
+    fn a_service_that_stops_replays_or_cannot_write_is_unavailable() {
+        let health = Health::new("none");
+        health.replaying(true);
+        assert_eq!(health.readiness().status, Status::Unavailable);
+        health.replaying(false);
+        assert!(health.journal_unwritable(Some("no space left".to_owned())));
+        assert!(!health.journal_unwritable(Some("no space left on device".to_owned())));
+        assert_eq!(health.readiness().reasons[0].component, "journal");
+        assert!(health.journal_unwritable(None));
+        assert_eq!(health.readiness().status, Status::Ok);
         health.stopping();
-        assert!(matches!(health.readiness(), Readiness::Unavailable { .. }));
+        assert_eq!(health.readiness().status, Status::Unavailable);
     }
 }

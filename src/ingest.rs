@@ -1,9 +1,9 @@
-//! The facade that handlers call: event -> route -> enrich -> push.
-//!
-//! A journal will stand between enrich and push: nothing here answers before the jobs are where they are safe.
+//! The facade that handlers call: event -> route -> enrich -> journal -> push. Nothing is answered before the jobs are
+//! where they are safe.
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::oneshot;
 use tracing::{debug, debug_span};
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     event::{Entity, Event, EventError},
     health::Health,
     job::{Accepted, Job, JobId, JobKey, JobType},
+    journal::{Journal, JournalError, Kept, Record},
     metrics::Metrics,
     queue::{Full, JobState, JobView, Pushed, Queue, Tally, Watch},
     resource::Resources,
@@ -32,6 +33,8 @@ pub struct Ingest {
     pub resources: Arc<Resources>,
     /// Makes holder ids.
     pub keys: Arc<Keys>,
+    /// What keeps jobs before they are queued.
+    pub journal: Arc<dyn Journal>,
     /// Where jobs go.
     pub queue: Arc<Queue>,
     /// Dates what arrives.
@@ -89,11 +92,22 @@ pub enum IngestError {
     /// The service is shutting down.
     #[error("the service is stopping")]
     Stopping,
+    /// The journal is being replayed.
+    #[error("the journal is being replayed")]
+    Replaying {
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
+    /// The jobs could not be made safe.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// An entity's resource type has no entry in the configuration, so nobody knows what its copies are called.
     #[error("resource_type {0} has no entry in resources")]
     UnknownResource(Box<str>),
 }
 
+/// Jobs that were queued, and a watch over them where one is wanted.
+type Queued = (Vec<QueuedJob>, Option<Watch>);
 /// Jobs of a request, with the place and the id of the event that each is for.
 type Planned = Vec<(usize, Option<Box<str>>, Job)>;
 
@@ -108,12 +122,10 @@ impl Ingest {
         events: Vec<Result<Event, EventError>>,
         wait: Option<Duration>,
     ) -> Result<(Receipt, Option<Vec<JobView>>), IngestError> {
-        if self.health.is_stopping() {
-            return Err(IngestError::Stopping);
-        }
-        let at = self.now();
+        self.open()?;
+        let at = self.clock.accepted();
         let (mut receipt, planned) = self.plan(events, at);
-        let (jobs, watch) = self.push(planned, wait.is_some())?;
+        let (jobs, watch) = self.keep(planned, at, wait.is_some()).await?;
         receipt.jobs = jobs;
         self.count(&receipt);
         Ok((receipt, ended(watch, wait).await))
@@ -128,10 +140,8 @@ impl Ingest {
         entities: Vec<Entity>,
         wait: Option<Duration>,
     ) -> Result<(Vec<QueuedJob>, Option<(Vec<JobView>, Tally)>), IngestError> {
-        if self.health.is_stopping() {
-            return Err(IngestError::Stopping);
-        }
-        let at = self.now();
+        self.open()?;
+        let at = self.clock.accepted();
         for entity in &entities {
             if self.resources.get(&entity.resource_type).is_none() {
                 return Err(IngestError::UnknownResource(entity.resource_type.clone()));
@@ -139,7 +149,7 @@ impl Ingest {
         }
         let jobs =
             entities.into_iter().enumerate().map(|(place, entity)| (place, None, asked_for(entity, at)));
-        let (jobs, watch) = self.push(jobs.collect(), wait.is_some())?;
+        let (jobs, watch) = self.keep(jobs.collect(), at, wait.is_some()).await?;
         let ended = ended(watch, wait).await.map(|views| {
             let total = views.iter().filter_map(|view| view.tally).sum();
             (views, total)
@@ -147,8 +157,14 @@ impl Ingest {
         Ok((jobs, ended))
     }
 
-    fn now(&self) -> Accepted {
-        Accepted { now: self.clock.now(), tick: self.clock.tick() }
+    fn open(&self) -> Result<(), IngestError> {
+        if self.health.is_stopping() {
+            return Err(IngestError::Stopping);
+        }
+        if self.health.is_replaying() {
+            return Err(IngestError::Replaying { retry_after: RETRY_AFTER });
+        }
+        Ok(())
     }
 
     /// The jobs of all valid events, and what became of each event so far.
@@ -171,20 +187,33 @@ impl Ingest {
         (receipt, planned)
     }
 
-    fn push(&self, planned: Planned, watched: bool) -> Result<(Vec<QueuedJob>, Option<Watch>), IngestError> {
+    /// Has the jobs kept by the journal, and then queued: the journal does it, so that what is kept is queued even where
+    /// the client has gone meanwhile.
+    async fn keep(&self, planned: Planned, at: Accepted, watched: bool) -> Result<Queued, IngestError> {
+        if planned.is_empty() {
+            return Ok((Vec::new(), watched.then(Watch::of_nothing)));
+        }
         let (of_event, jobs): (Vec<_>, Vec<_>) =
             planned.into_iter().map(|(event, event_id, job)| ((event, event_id), job)).unzip();
         let types: Vec<JobType> = jobs.iter().map(|job: &Job| job.job_type).collect();
-        let full = |_: Full| IngestError::Full { retry_after: RETRY_AFTER };
-        let (pushed, watch) = match watched {
-            true => {
-                self.queue.push_watched(jobs).map(|(pushed, watch)| (pushed, Some(watch))).map_err(full)?
-            }
-            false => (self.queue.push(jobs).map_err(full)?, None),
+        let reserved =
+            self.queue.reserve(&jobs).map_err(|Full| IngestError::Full { retry_after: RETRY_AFTER })?;
+        let record = Record::new(jobs.iter().map(|job| Kept { job, dead: None }), Vec::new(), at)?;
+        let (answer, answered) = oneshot::channel();
+        let then = move |written: Result<u32, JournalError>| {
+            let pushed = written.map(|segment| {
+                let jobs = jobs.into_iter().map(|job| (job, segment));
+                match watched {
+                    true => reserved.push_watched(jobs),
+                    false => (reserved.push(jobs), Watch::of_nothing()),
+                }
+            });
+            // A client that has gone learns nothing, and loses nothing.
+            let _ = answer.send(pushed);
         };
-        for (job_type, _) in types.iter().zip(&pushed).filter(|(_, pushed)| pushed.supersedes.is_some()) {
-            self.metrics.job_ended(*job_type, JobState::Superseded);
-        }
+        self.journal.write(record, Box::new(then));
+        let (pushed, watch) = answered.await.map_err(|_| IngestError::Stopping)??;
+        self.count_superseded(&types, &pushed);
         let queued = of_event.into_iter().zip(pushed);
         let queued = queued.map(|((event, event_id), Pushed { id, supersedes })| QueuedJob {
             event,
@@ -192,7 +221,13 @@ impl Ingest {
             id,
             supersedes,
         });
-        Ok((queued.collect(), watch))
+        Ok((queued.collect(), watched.then_some(watch)))
+    }
+
+    fn count_superseded(&self, types: &[JobType], pushed: &[Pushed]) {
+        for (job_type, _) in types.iter().zip(pushed).filter(|(_, pushed)| pushed.supersedes.is_some()) {
+            self.metrics.job_ended(*job_type, JobState::Superseded);
+        }
     }
 
     /// Notes what is remarkable about an event that is taken.

@@ -54,6 +54,18 @@ impl JobId {
     }
 }
 
+impl JobId {
+    /// The id as a number.
+    pub fn as_u128(self) -> u128 {
+        self.0.as_u128()
+    }
+
+    /// The id of a number that [`JobId::as_u128`] gave.
+    pub fn from_u128(id: u128) -> Self {
+        Self(uuid::Uuid::from_u128(id))
+    }
+}
+
 impl FromStr for JobId {
     type Err = uuid::Error;
 

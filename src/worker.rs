@@ -11,8 +11,10 @@ use crate::{
     health::Health,
     hooks::Hooks,
     job::{Job, JobType},
+    journal::{Journal, JournalError, Kept, Record},
     metrics::Metrics,
-    queue::{Attempt, JobState, Outcome, Queue},
+    queue::{Attempt, JobState, Outcome, Queue, Settled},
+    upkeep::keep_anew,
 };
 
 /// Fan-outs that one worker has under way at a time.
@@ -25,6 +27,8 @@ pub struct Worker {
     pub queue: Arc<Queue>,
     /// What runs them.
     pub hooks: Arc<Hooks>,
+    /// What lets go of them when they have ended.
+    pub journal: Arc<dyn Journal>,
     /// Measures how long they run.
     pub clock: Clock,
     /// Counts how they end.
@@ -58,36 +62,65 @@ impl Worker {
         let began = self.clock.tick();
         let outcomes = self.hooks.cache(&reads).await;
         let ran = self.clock.tick().since(began);
-        for (attempt, outcome) in reads.iter().zip(outcomes) {
-            self.settle(&attempt.job, outcome, attempt.waited, ran);
+        for (attempt, outcome) in reads.into_iter().zip(outcomes) {
+            self.settle(Ran { attempt, ran }, outcome);
         }
     }
 
     async fn invalidate(&self, attempt: Attempt) {
-        let (job, waited, began) = (attempt.job.clone(), attempt.waited, self.clock.tick());
-        let span = span_of(&job);
-        let outcome = self.hooks.invalidate(attempt).instrument(span).await;
-        self.settle(&job, outcome, waited, self.clock.tick().since(began));
+        let began = self.clock.tick();
+        let outcome = self.hooks.invalidate(&attempt).instrument(span_of(&attempt.job)).await;
+        self.settle(Ran { attempt, ran: self.clock.tick().since(began) }, outcome);
     }
 
-    fn settle(&self, job: &Job, outcome: Outcome, waited: Duration, ran: Duration) {
-        let job_type = job.job_type;
-        self.metrics.job_ran(job_type, waited, ran);
+    /// Gives a job back. What follows from it is kept first, in one record with its end (DESIGN 5).
+    fn settle(&self, ran: Ran, outcome: Outcome) {
+        let follow_ups = match &outcome {
+            Outcome::Done { follow_ups, .. } if !follow_ups.is_empty() => follow_ups,
+            _ => return self.give_back(&ran, outcome, 0),
+        };
+        let jobs = follow_ups.iter().map(|job| Kept { job, dead: None });
+        let record = Record::new(jobs, ran.attempt.kept.clone(), self.clock.accepted());
+        let worker = self.clone();
+        let then = move |written: Result<u32, JournalError>| match written {
+            Ok(segment) => worker.give_back(&ran, outcome, segment),
+            Err(error) => {
+                let failed = Outcome::Failed { error: error.to_string(), fan_out: None };
+                worker.give_back(
+                    &Ran { attempt: Attempt { kept: Vec::new(), ..ran.attempt }, ..ran },
+                    failed,
+                    0,
+                );
+            }
+        };
+        match record {
+            Ok(record) => self.journal.write(record, Box::new(then)),
+            Err(error) => then(Err(error)),
+        }
+    }
+
+    /// `segment`: where the journal keeps the follow-ups, and has let the job go in the same record.
+    fn give_back(&self, ran: &Ran, outcome: Outcome, segment: u32) {
+        let Attempt { job, waited, .. } = &ran.attempt;
+        let let_go_already = matches!(&outcome, Outcome::Done { follow_ups, .. } if !follow_ups.is_empty());
+        self.metrics.job_ran(job.job_type, *waited, ran.ran);
         if let Outcome::Failed { error, .. } = &outcome {
-            self.metrics.job_failed(job_type);
+            self.metrics.job_failed(job.job_type);
             span_of(job).in_scope(|| debug!(%error, "attempt failed"));
         }
-        let state = self.queue.settle(job.id, outcome, fastrand::f64());
+        let Settled { state, let_go, dead } = self.queue.settle(job.id, outcome, segment, fastrand::f64());
+        if !let_go_already {
+            self.journal.forget(let_go);
+        }
+        if let Some(dead) = dead {
+            tell_dead(job);
+            keep_anew(&self.queue, &self.journal, dead, self.clock.accepted());
+        }
         if state != JobState::Queued {
-            self.metrics.job_ended(job_type, state);
+            self.metrics.job_ended(job.job_type, state);
             span_of(job).in_scope(|| debug!(state = state.as_str(), "job ended"));
         }
-        if state == JobState::Dead {
-            let Job { id, topic, entity, .. } = job;
-            let (resource_type, entity_id) = (&*entity.resource_type, &*entity.id);
-            warn!(job.id = %id, %topic, resource_type, entity_id, "job is a dead letter; its copy was evicted");
-        }
-        self.tell_suspended(job_type);
+        self.tell_suspended(job.job_type);
     }
 
     fn tell_suspended(&self, job_type: JobType) {
@@ -99,6 +132,18 @@ impl Worker {
             .then(|| format!("{suspended} invalidations wait to be tried again after a failure"));
         self.health.report("invalidations", detail);
     }
+}
+
+/// An attempt that is over, and how long it took.
+struct Ran {
+    attempt: Attempt,
+    ran: Duration,
+}
+
+fn tell_dead(job: &Job) {
+    let Job { id, topic, entity, .. } = job;
+    let (resource_type, entity_id) = (&*entity.resource_type, &*entity.id);
+    warn!(job.id = %id, %topic, resource_type, entity_id, "job is a dead letter; its copy was evicted");
 }
 
 /// The span of a job, with the field names that every log line about jobs has. At `info` it costs nothing.

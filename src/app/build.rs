@@ -11,6 +11,7 @@ use crate::{
     config::{
         Config, ConfigError, Loaded, Problem,
         caches::{CacheConfig, CacheTarget},
+        journal::{JournalConfig, Level},
         queue::QueueConfig,
         secret::SecretConfig,
         server::ServerConfig,
@@ -21,6 +22,7 @@ use crate::{
     hooks::Hooks,
     http::{Auth, Limits, RenderMetrics, Service},
     ingest::Ingest,
+    journal::{Journal, Log, Settings, Volatile},
     lookup::Lookup,
     metrics::Metrics,
     queue::{Queue, QueueLimits, RetryPolicy},
@@ -32,6 +34,8 @@ use crate::{
     worker::Worker,
 };
 
+/// A file of the journal goes when no job in it lives: small ones go soon, and each costs a sync of the folder.
+const JOURNAL_FILE_BYTES: u64 = 64 << 20;
 /// Connections to one cache.
 const CACHE_CONNECTIONS: usize = 16;
 
@@ -42,6 +46,9 @@ pub(super) struct Parts {
     /// The same store, where it has to be swept.
     pub(super) embedded: Option<Arc<Embedded>>,
     pub(super) queue: Arc<Queue>,
+    pub(super) journal: Arc<dyn Journal>,
+    /// The same journal, where it has to be replayed.
+    pub(super) log: Option<Arc<Log>>,
     pub(super) hooks: Arc<Hooks>,
     pub(super) health: Arc<Health>,
     pub(super) metrics: Arc<Metrics>,
@@ -83,9 +90,11 @@ impl Parts {
             warn!("{warning}");
         }
         let config = &loaded.config;
-        let (clock, health) = (Clock::start(), Arc::new(Health::default()));
+        let (clock, health) = (Clock::start(), Arc::new(Health::new(config.journal.level.as_str())));
         let metrics = Arc::new(Metrics::new()?);
         let keys = Arc::new(Keys::derive(&secret(&config.secret)?));
+        let (journal, log) = journal(&config.journal, &keys, clock)?;
+        health.replaying(log.is_some());
         let mut pools = Vec::new();
         let (relations, embedded) = store(&config.store, clock, &mut pools)?;
         let caches = caches(&config.caches, &mut pools)?;
@@ -101,6 +110,8 @@ impl Parts {
         Ok(Self {
             relations,
             embedded,
+            journal,
+            log,
             queue: Arc::new(queue(&config.queue, &config.workers, clock)),
             hooks: Arc::new(hooks),
             health,
@@ -121,6 +132,7 @@ impl Parts {
         Worker {
             queue: self.queue.clone(),
             hooks: self.hooks.clone(),
+            journal: self.journal.clone(),
             clock: self.clock,
             metrics: self.metrics.clone(),
             health: self.health.clone(),
@@ -135,6 +147,7 @@ impl Parts {
             rules: rules.clone(),
             resources: resources.clone(),
             keys: keys.clone(),
+            journal: self.journal.clone(),
             queue: self.queue.clone(),
             clock: self.clock,
             health: self.health.clone(),
@@ -155,8 +168,15 @@ impl Parts {
     pub(super) fn tell_what_is_left(&self) {
         let view = self.queue.view();
         let left = view.queued + view.running;
-        if left > 0 {
-            warn!(jobs = left, "jobs that were not due or could not be done are lost: there is no journal");
+        match (left, &self.log) {
+            (0, _) => {}
+            (_, Some(_)) => {
+                info!(jobs = left, "jobs that were not due or could not be done wait in the journal")
+            }
+            (_, None) => warn!(
+                jobs = left,
+                "jobs that were not due or could not be done are lost: there is no journal"
+            ),
         }
         info!("stopped");
     }
@@ -179,6 +199,20 @@ fn secret(config: &SecretConfig) -> anyhow::Result<Secret> {
         SecretConfig::File(file) => Secret::from_file(file)?,
         SecretConfig::Value(value) => Secret::from_text(value.expose()).context("secret.value")?,
     })
+}
+
+type Kept = (Arc<dyn Journal>, Option<Arc<Log>>);
+
+fn journal(config: &JournalConfig, keys: &Arc<Keys>, clock: Clock) -> anyhow::Result<Kept> {
+    let level = config.level.as_str();
+    if config.level == Level::None {
+        warn!(level, "there is no journal: jobs that wait are lost when the process dies");
+        return Ok((Arc::new(Volatile), None));
+    }
+    let settings = Settings { sync: config.level == Level::Fsync, file_bytes: JOURNAL_FILE_BYTES };
+    let log = Arc::new(Log::open(&config.path, keys.clone(), settings, clock)?);
+    info!(level, path = %config.path.display(), "the journal is open");
+    Ok((log.clone(), Some(log)))
 }
 
 type Store = (Arc<dyn Relations>, Option<Arc<Embedded>>);

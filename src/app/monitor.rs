@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::build::Parts;
+use crate::upkeep;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -33,10 +34,23 @@ async fn look(parts: &Parts) {
         }
     };
     tokio::join!(store, caches);
+    upkeep::tidy(&parts.queue, &parts.journal, parts.clock.accepted());
+    tell_journal(parts);
     if let Some(embedded) = &parts.embedded
         && let Err(error) = embedded.sweep(SWEPT).await
     {
         warn!(%error, "the store could not be swept");
+    }
+}
+
+fn tell_journal(parts: &Parts) {
+    let trouble = parts.journal.trouble();
+    let detail = trouble.clone();
+    if parts.health.journal_unwritable(trouble) {
+        match detail {
+            Some(detail) => error!(detail, "the journal cannot be written: no events are taken"),
+            None => info!("the journal can be written again"),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// The journal of accepted jobs. There is none in this version: whatever the level, it runs as [`Level::None`].
+/// The journal of accepted jobs.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JournalConfig {
@@ -24,6 +24,17 @@ pub enum Level {
     Buffered,
     /// Neither.
     None,
+}
+
+impl Level {
+    /// The word for it in configuration, answers and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Buffered => "buffered",
+            Self::None => "none",
+        }
+    }
 }
 
 impl Default for JournalConfig {

@@ -7,7 +7,7 @@ use crate::{
     caches::{CopyKey, Removal},
     event::Entity,
     fan_out::FanOut,
-    job::{Accepted, Job},
+    job::Job,
     queue::{Attempt, Outcome},
     relations::{Held, Member, StaleMark, Stamp},
     resource::Resource,
@@ -21,13 +21,13 @@ const CHUNKS_PER_TURN: usize = 16;
 /// Steps of giving back room after a fan-out. What is left is given back by later recordings and fan-outs.
 const COMPACT_CALLS: usize = 64;
 
-pub(super) async fn run(hooks: &Hooks, attempt: Attempt) -> Outcome {
-    let Attempt { job, mut fan_out, .. } = attempt;
-    match turn(hooks, &job, &mut fan_out).await {
+pub(super) async fn run(hooks: &Hooks, attempt: &Attempt) -> Outcome {
+    let (job, mut fan_out) = (&*attempt.job, attempt.fan_out.clone());
+    match turn(hooks, job, &mut fan_out).await {
         Ok(true) => {
             let latency = hooks.clock.now().since(job.accepted_at);
             hooks.metrics.invalidation_seconds.observe(latency.as_secs_f64());
-            Outcome::Done { fan_out: Some(fan_out), follow_ups: follow_ups(hooks, &job) }
+            Outcome::Done { fan_out: Some(fan_out), follow_ups: follow_ups(hooks, job) }
         }
         Ok(false) => Outcome::Yield(fan_out),
         Err(error) => Outcome::Failed { error: error.to_string(), fan_out: Some(fan_out) },
@@ -131,8 +131,7 @@ impl Chunk<'_> {
 }
 
 fn follow_ups(hooks: &Hooks, job: &Job) -> Vec<Job> {
-    let at = Accepted { now: hooks.clock.now(), tick: hooks.clock.tick() };
-    let made = hooks.rules.follow_ups(job, &hooks.resources, at);
+    let made = hooks.rules.follow_ups(job, &hooks.resources, hooks.clock.accepted());
     for Skipped { rule, reason } in made.skipped {
         hooks.metrics.follow_ups_skipped.with_label_values(&[reason.as_str()]).inc();
         // Rules that go in a circle are a mistake in them; the others are a matter of the event.

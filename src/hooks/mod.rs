@@ -45,7 +45,7 @@ impl Hooks {
     }
 
     /// Runs a turn of an `invalidate` job.
-    pub async fn invalidate(&self, attempt: Attempt) -> Outcome {
+    pub async fn invalidate(&self, attempt: &Attempt) -> Outcome {
         invalidate::run(self, attempt).await
     }
 

@@ -6,7 +6,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
 
 use super::Service;
-use crate::health::Readiness;
+use crate::health::{Readiness, Status};
 
 /// The process lives; depends on nothing.
 pub(super) async fn live() -> Json<Value> {
@@ -16,9 +16,9 @@ pub(super) async fn live() -> Json<Value> {
 /// Whether events are taken, and what is wrong meanwhile.
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> (StatusCode, Json<Readiness>) {
     let readiness = service.health.readiness();
-    let status = match readiness {
-        Readiness::Ok | Readiness::Degraded { .. } => StatusCode::OK,
-        Readiness::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+    let status = match readiness.status {
+        Status::Ok | Status::Degraded => StatusCode::OK,
+        Status::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, Json(readiness))
 }

@@ -33,11 +33,13 @@ pub(super) enum Kind {
     Internal,
     QueueFull,
     Stopping,
+    Replaying,
+    JournalUnwritable,
     StoreUnavailable,
 }
 
 impl Kind {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 21] = [
         Self::InvalidBody,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -56,6 +58,8 @@ impl Kind {
         Self::Internal,
         Self::QueueFull,
         Self::Stopping,
+        Self::Replaying,
+        Self::JournalUnwritable,
         Self::StoreUnavailable,
     ];
 
@@ -79,6 +83,8 @@ impl Kind {
             Self::Internal => (500, "internal", "The service failed"),
             Self::QueueFull => (503, "queue-full", "The queue is full"),
             Self::Stopping => (503, "stopping", "The service is stopping"),
+            Self::Replaying => (503, "replaying", "The service is starting"),
+            Self::JournalUnwritable => (503, "journal-unwritable", "Events cannot be kept"),
             Self::StoreUnavailable => (503, "store-unavailable", "The index does not answer"),
         }
     }
@@ -155,6 +161,12 @@ impl From<IngestError> for Problem {
         match error {
             IngestError::Full { retry_after } => Self::new(Kind::QueueFull, detail).retry_after(retry_after),
             IngestError::Stopping => Self::new(Kind::Stopping, detail),
+            IngestError::Replaying { retry_after } => {
+                Self::new(Kind::Replaying, detail).retry_after(retry_after)
+            }
+            IngestError::Journal(_) => {
+                Self::new(Kind::JournalUnwritable, detail).retry_after(Duration::from_secs(1))
+            }
             IngestError::UnknownResource(_) => Self::new(Kind::InvalidEntity, detail),
         }
     }

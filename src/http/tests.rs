@@ -16,6 +16,7 @@ use super::*;
 use crate::{
     config::Config,
     event::Entity,
+    journal::Volatile,
     lookup::memory::Index,
     metrics::Metrics,
     queue::{Aging, QueueLimits, RetryPolicy},
@@ -52,7 +53,7 @@ impl App {
     /// An app whose service differs from the usual one.
     fn with(change: impl FnOnce(&mut Service)) -> Self {
         let index = Index::new();
-        let health = Arc::new(Health::default());
+        let health = Arc::new(Health::new("none"));
         let queue = Arc::new(queue());
         let mut service = Service {
             ingest: Arc::new(ingest(queue.clone(), health.clone())),
@@ -102,6 +103,7 @@ fn ingest(queue: Arc<Queue>, health: Arc<Health>) -> Ingest {
         keys: Arc::new(Keys::derive(
             &Secret::from_text("a secret for tests, thirty-two bytes or more").unwrap(),
         )),
+        journal: Arc::new(Volatile),
         queue,
         clock: Clock::start(),
         health,

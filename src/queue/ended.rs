@@ -2,22 +2,26 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{
-    entry::Entry,
+    entry::{Entry, Kept},
     view::{JobState, JobView},
 };
-use crate::{clock::Timestamp, job::JobId};
+use crate::{
+    clock::Timestamp,
+    job::{Job, JobId},
+};
 
 /// Finished jobs, and dead letters apart from them, so that a busy queue does not push these out.
 #[derive(Debug)]
 pub(super) struct Ended {
-    finished: Shelf,
-    dead: Shelf,
+    finished: Shelf<()>,
+    dead: Shelf<DeadLetter>,
     watches: HashMap<JobId, Vec<Watching>>,
 }
 
@@ -36,11 +40,18 @@ struct Watching {
     ends: UnboundedSender<(usize, JobView)>,
 }
 
+/// A job that has been given up, as it was, for whoever wants to try it again.
+#[derive(Clone, Debug)]
+pub(super) struct DeadLetter {
+    pub(super) job: Arc<Job>,
+    pub(super) kept: Kept,
+}
+
 /// The last so many, by id.
 #[derive(Debug)]
-struct Shelf {
+struct Shelf<T> {
     keep: usize,
-    views: BTreeMap<JobId, JobView>,
+    jobs: BTreeMap<JobId, (JobView, T)>,
     order: VecDeque<JobId>,
 }
 
@@ -50,14 +61,18 @@ impl Ended {
         Self { finished: Shelf::new(keep), dead: Shelf::new(keep), watches: HashMap::new() }
     }
 
-    /// A job has come to its end.
-    pub(super) fn end(&mut self, entry: &Entry, state: JobState, now: Timestamp) {
+    /// A job has come to its end. Returns what the journal may let go: the job, or the dead letter that has to make room.
+    pub(super) fn end(&mut self, entry: Entry, state: JobState, now: Timestamp) -> Kept {
         let view = JobView { state, finished_at: Some(now), ..entry.view() };
         for watching in self.watches.remove(&view.id).unwrap_or_default() {
             watching.tell(&view);
         }
-        let shelf = if state == JobState::Dead { &mut self.dead } else { &mut self.finished };
-        shelf.put(view);
+        if state == JobState::Dead {
+            let letter = DeadLetter { job: entry.job, kept: entry.kept };
+            return self.dead.put(view, letter).map(|gone| gone.kept).unwrap_or_default();
+        }
+        self.finished.put(view, ());
+        entry.kept
     }
 
     /// A job's work goes on in another; whoever waits for it now waits for that one.
@@ -66,7 +81,7 @@ impl Ended {
             self.watches.entry(by).or_default().extend(watching);
         }
         let (state, finished_at, superseded_by) = (JobState::Superseded, Some(now), Some(by));
-        self.finished.put(JobView { state, finished_at, superseded_by, ..entry.view() });
+        self.finished.put(JobView { state, finished_at, superseded_by, ..entry.view() }, ());
     }
 
     /// Watches these jobs, none of which has ended but by being superseded among themselves.
@@ -80,27 +95,33 @@ impl Ended {
     }
 
     pub(super) fn job(&self, id: JobId) -> Option<&JobView> {
-        self.finished.views.get(&id).or_else(|| self.dead.views.get(&id))
+        self.finished.view(id).or_else(|| self.dead.view(id))
     }
 
     /// Up to `limit` of each shelf, by id.
     pub(super) fn jobs(&self, only: Option<JobState>, after: Option<JobId>, limit: usize) -> Vec<JobView> {
-        [&self.finished, &self.dead]
-            .into_iter()
-            .flat_map(|shelf| {
-                let wanted = shelf.views.values().filter(|view| only.is_none_or(|only| only == view.state));
-                wanted.filter(|view| after.is_none_or(|after| view.id > after)).take(limit)
-            })
-            .cloned()
-            .collect()
+        let wanted = |view: &&JobView| {
+            only.is_none_or(|only| only == view.state) && after.is_none_or(|after| view.id > after)
+        };
+        let finished = self.finished.views().filter(wanted).take(limit);
+        finished.chain(self.dead.views().filter(wanted).take(limit)).cloned().collect()
+    }
+
+    pub(super) fn letters(&mut self) -> impl Iterator<Item = (&JobView, &mut DeadLetter)> {
+        self.dead.jobs.values_mut().map(|(view, letter)| (&*view, letter))
     }
 
     pub(super) fn dead(&self) -> usize {
-        self.dead.views.len()
+        self.dead.jobs.len()
     }
 }
 
 impl Watch {
+    /// Has nothing to wait for.
+    pub fn of_nothing() -> Self {
+        Self { jobs: 0, ends: unbounded_channel().1 }
+    }
+
     /// The ends of all the jobs, in the order in which they were pushed; `None` where time is over first.
     pub async fn all(mut self, time: Duration) -> Option<Vec<JobView>> {
         let mut seen = BTreeMap::new();
@@ -124,18 +145,27 @@ impl Watching {
     }
 }
 
-impl Shelf {
+impl<T> Shelf<T> {
     fn new(keep: usize) -> Self {
-        Self { keep, views: BTreeMap::new(), order: VecDeque::new() }
+        Self { keep, jobs: BTreeMap::new(), order: VecDeque::new() }
     }
 
-    fn put(&mut self, view: JobView) {
+    fn view(&self, id: JobId) -> Option<&JobView> {
+        self.jobs.get(&id).map(|(view, _)| view)
+    }
+
+    fn views(&self) -> impl Iterator<Item = &JobView> {
+        self.jobs.values().map(|(view, _)| view)
+    }
+
+    /// Returns what the one held that has to make room.
+    fn put(&mut self, view: JobView, what: T) -> Option<T> {
         self.order.push_back(view.id);
-        self.views.insert(view.id, view);
-        if self.order.len() > self.keep
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.views.remove(&oldest);
+        self.jobs.insert(view.id, (view, what));
+        if self.order.len() <= self.keep {
+            return None;
         }
+        let oldest = self.order.pop_front()?;
+        self.jobs.remove(&oldest).map(|(_, what)| what)
     }
 }

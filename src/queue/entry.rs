@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use smallvec::{SmallVec, smallvec};
+
 use super::{
     schedule::Place,
     view::{JobState, JobView},
@@ -10,6 +12,7 @@ use crate::{
     clock::Tick,
     fan_out::FanOut,
     job::{CopyHeld, Job},
+    journal::Ref,
 };
 
 /// What is to be done for a job now.
@@ -53,6 +56,8 @@ pub struct Attempt {
     pub fan_out: FanOut,
     /// How long it has been ready.
     pub waited: Duration,
+    /// Where the journal keeps the jobs whose work it is.
+    pub kept: Vec<Ref>,
 }
 
 #[derive(Debug)]
@@ -65,12 +70,18 @@ pub(super) struct Entry {
     pub(super) place: Place,
     pub(super) running: bool,
     pub(super) bytes: usize,
+    /// Where the journal keeps the jobs whose work this is.
+    pub(super) kept: Kept,
 }
 
+/// Nearly every job stands for itself alone.
+pub(super) type Kept = SmallVec<[Ref; 1]>;
+
 impl Entry {
-    pub(super) fn new(job: Job, place: Place) -> Self {
+    pub(super) fn new(job: Job, segment: u32, place: Place) -> Self {
         let bytes = weigh(&job);
         Self {
+            kept: smallvec![Ref { job: job.id, segment }],
             job: Arc::new(job),
             phase: Phase::Work,
             failures: 0,
@@ -98,6 +109,7 @@ impl Entry {
             failures: self.failures,
             fan_out: self.fan_out.as_deref().cloned().unwrap_or_default(),
             waited: now.since(self.place.ready_at),
+            kept: self.kept.to_vec(),
         }
     }
 

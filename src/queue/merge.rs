@@ -8,8 +8,10 @@ use crate::{
     job::{Job, JobType},
 };
 
-/// Makes `newer` do the work of both. The rule is that the survivor errs only toward evicting and toward tracking.
+/// Makes `newer` do the work of both. The rule is that the survivor errs only toward evicting and toward tracking. The
+/// journal keeps both until the survivor has ended.
 pub(super) fn merge(newer: &mut Entry, older: &Entry) {
+    newer.kept.extend_from_slice(&older.kept);
     let job = Arc::make_mut(&mut newer.job);
     match job.job_type {
         JobType::Cache => merge_cache(job, &older.job),

@@ -13,7 +13,7 @@ mod view;
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -29,8 +29,10 @@ use crate::{
     clock::Clock,
     fan_out::FanOut,
     job::{Job, JobId, JobType},
+    journal::Ref,
 };
-use ended::Ended;
+use ended::{DeadLetter, Ended};
+use entry::{Entry, Kept};
 use schedule::Schedule;
 
 /// How a queue is bounded and how it orders and retries.
@@ -85,6 +87,35 @@ pub enum Outcome {
     },
 }
 
+/// What became of a job that was given back.
+#[derive(Debug)]
+pub struct Settled {
+    /// The state that it is in now.
+    pub state: JobState,
+    /// What the journal may let go.
+    pub let_go: Vec<Ref>,
+    /// A dead letter, which the journal is to keep as one.
+    pub dead: Option<KeepAnew>,
+}
+
+/// A job that the journal is to keep anew, before it lets go what it has kept of it.
+#[derive(Clone, Debug)]
+pub struct KeepAnew {
+    /// The job as it is now.
+    pub job: Arc<Job>,
+    /// Why it is a dead letter, if it is one.
+    pub dead: Option<Box<str>>,
+    kept: Vec<Ref>,
+}
+
+/// Room for jobs that are not queued yet.
+#[derive(Debug)]
+pub struct Reserved {
+    queue: Arc<Queue>,
+    jobs: usize,
+    bytes: usize,
+}
+
 /// The queue that ingest pushes to and workers take from.
 #[derive(Debug)]
 pub struct Queue {
@@ -99,52 +130,103 @@ pub struct Queue {
 struct State {
     schedule: Schedule,
     ended: Ended,
+    /// Jobs and bytes that room is kept for.
+    reserved: (usize, usize),
 }
 
 impl Queue {
     /// An empty queue.
     pub fn new(limits: QueueLimits, clock: Clock) -> Self {
-        let state = State { schedule: Schedule::new(limits.aging), ended: Ended::new(limits.finished) };
+        let state = State {
+            schedule: Schedule::new(limits.aging),
+            ended: Ended::new(limits.finished),
+            reserved: (0, 0),
+        };
         Self { limits, clock, state: Mutex::new(state), ready: Notify::new(), settled: Notify::new() }
     }
 
-    /// Queues all of these jobs, or none.
+    /// Keeps room for these jobs until they are pushed, or until the reservation is dropped.
     ///
     /// # Errors
     /// [`Full`] where they do not all fit.
-    pub fn push(&self, jobs: Vec<Job>) -> Result<Vec<Pushed>, Full> {
-        self.push_then(jobs, |_, pushed| pushed)
-    }
-
-    /// As [`Queue::push`], with a watch that sees the jobs end.
-    ///
-    /// # Errors
-    /// [`Full`] where they do not all fit.
-    pub fn push_watched(&self, jobs: Vec<Job>) -> Result<(Vec<Pushed>, Watch), Full> {
-        self.push_then(jobs, |state, pushed| {
-            let watch = state.ended.watch(&survivors(&pushed));
-            (pushed, watch)
-        })
-    }
-
-    fn push_then<T>(
-        &self,
-        jobs: Vec<Job>,
-        then: impl FnOnce(&mut State, Vec<Pushed>) -> T,
-    ) -> Result<T, Full> {
+    pub fn reserve(self: &Arc<Self>, jobs: &[Job]) -> Result<Reserved, Full> {
         let mut state = self.lock();
         let added = jobs.iter().filter(|job| state.schedule.adds(job));
-        let (count, bytes) = added.fold((0, 0), |(count, bytes), job| (count + 1, bytes + entry::weigh(job)));
-        if state.schedule.len() + count > self.limits.capacity
-            || state.schedule.bytes() + bytes > self.limits.max_bytes
+        let (jobs, bytes) = added.fold((0, 0), |(jobs, bytes), job| (jobs + 1, bytes + entry::weigh(job)));
+        if state.schedule.len() + state.reserved.0 + jobs > self.limits.capacity
+            || state.schedule.bytes() + state.reserved.1 + bytes > self.limits.max_bytes
         {
             return Err(Full);
         }
-        let pushed = jobs.into_iter().map(|job| state.push(job, &self.clock)).collect();
-        let result = then(&mut state, pushed);
+        state.reserved.0 += jobs;
+        state.reserved.1 += bytes;
+        Ok(Reserved { queue: self.clone(), jobs, bytes })
+    }
+
+    /// Queues jobs, each with the segment that the journal keeps it in, however full the queue is: what room was kept for,
+    /// and what the journal gives back.
+    pub fn push(&self, jobs: impl IntoIterator<Item = (Job, u32)>) -> Vec<Pushed> {
+        let mut state = self.lock();
+        let pushed = jobs.into_iter().map(|(job, segment)| state.push(job, segment, &self.clock)).collect();
         drop(state);
         self.ready.notify_one();
-        Ok(result)
+        pushed
+    }
+
+    /// As [`Queue::push`], with a watch that sees the jobs end.
+    pub fn push_watched(&self, jobs: impl IntoIterator<Item = (Job, u32)>) -> (Vec<Pushed>, Watch) {
+        let mut state = self.lock();
+        let pushed: Vec<Pushed> =
+            jobs.into_iter().map(|(job, segment)| state.push(job, segment, &self.clock)).collect();
+        let watch = state.ended.watch(&survivors(&pushed));
+        drop(state);
+        self.ready.notify_one();
+        (pushed, watch)
+    }
+
+    /// Takes back a dead letter that the journal gives back.
+    pub fn put_dead(&self, job: Job, reason: Box<str>, segment: u32) -> Vec<Ref> {
+        let mut state = self.lock();
+        state.put_dead(job, reason, segment, &self.clock).into_vec()
+    }
+
+    /// Jobs that the journal had better keep anew, as they are now: those that stand for very many, and those in a
+    /// segment that is to be cleared; about `limit` of them.
+    pub fn to_keep_anew(&self, sparse: Option<u32>, limit: usize) -> Vec<KeepAnew> {
+        let mut state = self.lock();
+        let State { schedule, ended, .. } = &mut *state;
+        let mut anew: Vec<KeepAnew> = schedule.take_crowded().into_iter().map(KeepAnew::of_entry).collect();
+        if let Some(segment) = sparse {
+            let waiting = schedule.kept_in(segment).filter(|entry| !entry.running);
+            anew.extend(waiting.take(limit).map(KeepAnew::of_entry));
+            let letters =
+                ended.letters().filter(|(_, letter)| letter.kept.iter().any(|kept| kept.segment == segment));
+            anew.extend(letters.take(limit).map(|(view, letter)| KeepAnew::of_letter(view, letter)));
+        }
+        anew
+    }
+
+    /// A job is kept anew in `segment`. Returns what the journal may let go: the old references, or the new one where the
+    /// job has gone meanwhile.
+    pub fn kept_anew(&self, anew: &KeepAnew, segment: u32) -> Vec<Ref> {
+        let id = anew.job.id;
+        let new = Ref { job: id, segment };
+        let mut state = self.lock();
+        let State { schedule, ended, .. } = &mut *state;
+        let waiting = schedule.get_mut(id).filter(|entry| !entry.running).map(|entry| &mut entry.kept);
+        let kept = match waiting {
+            Some(kept) => Some(kept),
+            None => ended.letters().find(|(view, _)| view.id == id).map(|(_, letter)| &mut letter.kept),
+        };
+        // Nothing may be let go twice: whoever was faster has what was kept before.
+        match kept.filter(|kept| anew.kept.iter().all(|old| kept.contains(old))) {
+            None => vec![new],
+            Some(kept) => {
+                kept.retain(|kept| !anew.kept.contains(kept));
+                kept.push(new);
+                anew.kept.clone()
+            }
+        }
     }
 
     /// Waits for jobs that may start, and takes up to `max` of them, the most urgent first. Each is to be given back
@@ -174,14 +256,20 @@ impl Queue {
         }
     }
 
-    /// Gives a job back. `jitter`, 0 to 1, spreads retries. Returns the state that the job is in now.
-    pub fn settle(&self, id: JobId, outcome: Outcome, jitter: f64) -> JobState {
+    /// Gives a job back. `segment` is where the journal keeps its follow-ups, which are let in however full the queue is;
+    /// `jitter`, 0 to 1, spreads retries.
+    pub fn settle(&self, id: JobId, outcome: Outcome, segment: u32, jitter: f64) -> Settled {
         let mut state = self.lock();
-        let job_state = state.settle(id, outcome, &self.limits.retry, jitter, &self.clock);
+        if let Outcome::Done { follow_ups, .. } = &outcome {
+            for job in follow_ups {
+                state.push(job.clone(), segment, &self.clock);
+            }
+        }
+        let settled = state.settle(id, outcome, &self.limits.retry, jitter, &self.clock);
         drop(state);
         self.ready.notify_one();
         self.settled.notify_waiters();
-        job_state
+        settled
     }
 
     /// Waits until no job runs and none is ready. What is delayed or waits for a retry stays.
@@ -206,7 +294,7 @@ impl Queue {
     /// A job, queued, running, dead, or finished a bounded while ago.
     pub fn job(&self, id: JobId) -> Option<JobView> {
         let state = self.lock();
-        state.schedule.get(id).map(entry::Entry::view).or_else(|| state.ended.job(id).cloned())
+        state.schedule.get(id).map(Entry::view).or_else(|| state.ended.job(id).cloned())
     }
 
     /// Up to `limit` jobs with ids after `after`, oldest first, of one state or of all.
@@ -216,7 +304,7 @@ impl Queue {
         if only.is_none_or(|only| matches!(only, JobState::Queued | JobState::Running)) {
             let waiting =
                 state.schedule.after(after).filter(|entry| only.is_none_or(|only| entry.state() == only));
-            views.extend(waiting.take(limit).map(entry::Entry::view));
+            views.extend(waiting.take(limit).map(Entry::view));
         }
         drop(state);
         views.sort_unstable_by_key(|view| view.id);
@@ -253,12 +341,18 @@ impl Queue {
 }
 
 impl State {
-    fn push(&mut self, job: Job, clock: &Clock) -> Pushed {
-        let (id, superseded) = self.schedule.push(job);
+    fn push(&mut self, job: Job, segment: u32, clock: &Clock) -> Pushed {
+        let (id, superseded) = self.schedule.push(job, segment);
         if let Some(entry) = &superseded {
             self.ended.superseded(entry, id, clock.now());
         }
         Pushed { id, supersedes: superseded.map(|entry| entry.job.id) }
+    }
+
+    fn put_dead(&mut self, job: Job, reason: Box<str>, segment: u32, clock: &Clock) -> Kept {
+        let mut entry = self.schedule.entry(job, segment);
+        entry.last_error = Some(reason);
+        self.ended.end(entry, JobState::Dead, clock.now())
     }
 
     fn settle(
@@ -268,14 +362,9 @@ impl State {
         retry: &RetryPolicy,
         jitter: f64,
         clock: &Clock,
-    ) -> JobState {
+    ) -> Settled {
         match outcome {
-            Outcome::Done { fan_out, follow_ups } => {
-                for job in follow_ups {
-                    self.push(job, clock);
-                }
-                self.end(id, JobState::Done, fan_out, clock)
-            }
+            Outcome::Done { fan_out, .. } => self.end(id, JobState::Done, fan_out, clock),
             Outcome::Evicted(ending) => self.end(id, ending.state(), None, clock),
             Outcome::Yield(fan_out) => {
                 self.wait(id, Duration::ZERO, clock, |entry| entry.fan_out = Some(Box::new(fan_out)))
@@ -299,12 +388,12 @@ impl State {
         }
     }
 
-    fn end(&mut self, id: JobId, to: JobState, fan_out: Option<FanOut>, clock: &Clock) -> JobState {
-        if let Some(mut entry) = self.schedule.remove(id) {
-            entry.fan_out = fan_out.map(Box::new);
-            self.ended.end(&entry, to, clock.now());
-        }
-        to
+    fn end(&mut self, id: JobId, to: JobState, fan_out: Option<FanOut>, clock: &Clock) -> Settled {
+        let Some(mut entry) = self.schedule.remove(id) else { return Settled::new(to) };
+        entry.fan_out = fan_out.map(Box::new);
+        let dead = (to == JobState::Dead).then(|| KeepAnew::of_entry(&entry));
+        let let_go = self.ended.end(entry, to, clock.now()).into_vec();
+        Settled { state: to, let_go, dead }
     }
 
     fn wait(
@@ -312,15 +401,54 @@ impl State {
         id: JobId,
         delay: Duration,
         clock: &Clock,
-        change: impl FnOnce(&mut entry::Entry),
-    ) -> JobState {
+        change: impl FnOnce(&mut Entry),
+    ) -> Settled {
         match self.schedule.requeue(id, clock.tick().after(delay), change) {
-            None => JobState::Queued,
+            None => Settled::new(JobState::Queued),
             Some((survivor, ended)) => {
                 self.ended.superseded(&ended, survivor, clock.now());
-                JobState::Superseded
+                Settled::new(JobState::Superseded)
             }
         }
+    }
+}
+
+impl Settled {
+    fn new(state: JobState) -> Self {
+        Self { state, let_go: Vec::new(), dead: None }
+    }
+}
+
+impl Reserved {
+    /// Queues the jobs that room was kept for.
+    pub fn push(self, jobs: impl IntoIterator<Item = (Job, u32)>) -> Vec<Pushed> {
+        self.queue.push(jobs)
+    }
+
+    /// As [`Reserved::push`], with a watch that sees the jobs end.
+    pub fn push_watched(self, jobs: impl IntoIterator<Item = (Job, u32)>) -> (Vec<Pushed>, Watch) {
+        self.queue.push_watched(jobs)
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        state.reserved.0 -= self.jobs;
+        state.reserved.1 -= self.bytes;
+    }
+}
+
+impl KeepAnew {
+    fn of_entry(entry: &Entry) -> Self {
+        let dead =
+            (entry.phase == Phase::Evict(Ending::Dead)).then(|| entry.last_error.clone().unwrap_or_default());
+        Self { job: entry.job.clone(), dead, kept: entry.kept.to_vec() }
+    }
+
+    fn of_letter(view: &JobView, letter: &DeadLetter) -> Self {
+        let dead = Some(view.last_error.clone().unwrap_or_default());
+        Self { job: letter.job.clone(), dead, kept: letter.kept.to_vec() }
     }
 }
 

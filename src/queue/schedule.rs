@@ -3,7 +3,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
     ops::Bound,
     sync::Arc,
     time::Duration,
@@ -38,6 +38,9 @@ pub(super) struct Place {
     seq: u64,
 }
 
+/// A job that stands for so many is crowded, and again at each multiple.
+const CROWDED: usize = 64;
+
 /// A place in a heap and the slot of the job that had it; the smallest comes first.
 type Waiting = Reverse<(Tick, u64, usize)>;
 
@@ -54,6 +57,7 @@ pub(super) struct Schedule {
     queued: Counts,
     bytes: usize,
     next_seq: u64,
+    crowded: HashSet<JobKey>,
 }
 
 /// Queued jobs, counted as they come and go, so that looking costs nothing.
@@ -78,14 +82,14 @@ impl Schedule {
             queued: Counts::default(),
             bytes: 0,
             next_seq: 0,
+            crowded: HashSet::new(),
         }
     }
 
     /// Queues a job, or lets it take the place and the work of the queued one with the same key, which is returned.
-    pub(super) fn push(&mut self, job: Job) -> (JobId, Option<Entry>) {
+    pub(super) fn push(&mut self, job: Job, segment: u32) -> (JobId, Option<Entry>) {
         let id = job.id;
-        let place = self.new_place(job.priority, job.ready_at);
-        let mut newer = Entry::new(job, place);
+        let mut newer = self.entry(job, segment);
         let Some(slot) = self.same_key(&newer) else {
             self.insert(newer);
             return (id, None);
@@ -98,6 +102,7 @@ impl Schedule {
         merge(&mut newer, older);
         let older = std::mem::replace(&mut self.entries[slot], newer);
         self.index(slot);
+        self.note_crowded(slot);
         // Only a place that is not the old one needs a reference, so a steady stream of one key does not grow the heaps.
         if self.entries[slot].place != older.place {
             self.refer_to(slot);
@@ -124,6 +129,7 @@ impl Schedule {
         self.unindex(slot);
         merge(&mut self.entries[slot], &older);
         self.index(slot);
+        self.note_crowded(slot);
         Some((self.entries[slot].job.id, older))
     }
 
@@ -177,6 +183,22 @@ impl Schedule {
         self.bytes
     }
 
+    /// Waiting jobs that stand for so many others that the journal had better keep them as they are now; each once.
+    pub(super) fn take_crowded(&mut self) -> Vec<&Entry> {
+        let keys = std::mem::take(&mut self.crowded);
+        keys.iter().filter_map(|key| self.by_key.get(key)).map(|slot| &self.entries[*slot]).collect()
+    }
+
+    /// Jobs that the journal keeps, among others, in a segment; looks at every job.
+    pub(super) fn kept_in(&self, segment: u32) -> impl Iterator<Item = &Entry> {
+        let is_there = move |entry: &&Entry| entry.kept.iter().any(|kept| kept.segment == segment);
+        self.entries.iter().map(|(_, entry)| entry).filter(is_there)
+    }
+
+    pub(super) fn get_mut(&mut self, id: JobId) -> Option<&mut Entry> {
+        self.by_id.get(&id).map(|slot| &mut self.entries[*slot])
+    }
+
     /// Whether a job would add to the number of jobs rather than supersede one.
     pub(super) fn adds(&self, job: &Job) -> bool {
         !(job.superceedable && self.by_key.contains_key(&job.key))
@@ -193,6 +215,12 @@ impl Schedule {
     #[cfg(test)]
     pub(super) fn references(&self) -> usize {
         self.delayed.len() + self.ready.values().map(BinaryHeap::len).sum::<usize>()
+    }
+
+    /// An entry for a job, which is not queued by that.
+    pub(super) fn entry(&mut self, job: Job, segment: u32) -> Entry {
+        let place = self.new_place(job.priority, job.ready_at);
+        Entry::new(job, segment, place)
     }
 
     fn new_place(&mut self, priority: u16, ready_at: Tick) -> Place {
@@ -235,6 +263,13 @@ impl Schedule {
         }
         self.bytes += entry.bytes;
         self.queued.add(entry);
+    }
+
+    fn note_crowded(&mut self, slot: usize) {
+        let entry = &self.entries[slot];
+        if entry.kept.len().is_multiple_of(CROWDED) {
+            self.crowded.insert(entry.job.key);
+        }
     }
 
     fn unindex(&mut self, slot: usize) {

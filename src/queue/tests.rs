@@ -58,11 +58,23 @@ fn cache_job(
     }
 }
 
-fn queue(capacity: usize) -> Queue {
+fn queue(capacity: usize) -> Arc<Queue> {
     let retry = RetryPolicy { max_attempts: 2, base: Duration::from_secs(1), cap: Duration::from_secs(60) };
     let aging = Aging::PerLevel(Duration::from_secs(1));
     let limits = QueueLimits { capacity, max_bytes: 1 << 20, finished: 4, aging, retry };
-    Queue::new(limits, Clock::start())
+    Arc::new(Queue::new(limits, Clock::start()))
+}
+
+fn push(queue: &Arc<Queue>, jobs: Vec<Job>) -> Result<Vec<Pushed>, Full> {
+    Ok(queue.reserve(&jobs)?.push(jobs.into_iter().map(|job| (job, 1))))
+}
+
+fn push_watched(queue: &Arc<Queue>, jobs: Vec<Job>) -> (Vec<Pushed>, Watch) {
+    queue.reserve(&jobs).unwrap().push_watched(jobs.into_iter().map(|job| (job, 1)))
+}
+
+fn settle(queue: &Queue, id: JobId, outcome: Outcome, jitter: f64) -> JobState {
+    queue.settle(id, outcome, 2, jitter).state
 }
 
 fn failed(error: &str) -> Outcome {
@@ -102,7 +114,7 @@ fn runs_as_the_naive_model(aging: Aging, steps: Vec<Step>) {
             Step::Push { priority, due } => {
                 let job = job(n as u64, priority, now.0 + due);
                 waiting.push(job.clone());
-                schedule.push(job);
+                schedule.push(job, 0);
             }
             Step::Take { later, max } => {
                 now = Tick(now.0 + later);
@@ -148,7 +160,7 @@ proptest! {
             if push {
                 let job = cache_job(key, occurred_at, None, now, life);
                 waiting[key as usize].push(job.clone());
-                let (_, superseded) = schedule.push(job);
+                let (_, superseded) = schedule.push(job, 0);
                 prop_assert_eq!(superseded.is_some(), waiting[key as usize].len() > 1);
             } else if let Some(attempt) = schedule.take(Tick(now), 1).pop() {
                 let pushed = std::mem::take(&mut waiting[attempt.job.key.0 as usize]);
@@ -169,11 +181,11 @@ proptest! {
 #[test]
 fn a_superseding_job_that_is_more_urgent_takes_its_own_place() {
     let mut schedule = Schedule::new(Aging::PerLevel(AGING));
-    schedule.push(job(1, 3, 0));
-    schedule.push(job(2, 1, 0));
+    schedule.push(job(1, 3, 0), 0);
+    schedule.push(job(2, 1, 0), 0);
     let urgent = Job { key: JobKey(1), ..job(3, 0, 0) };
     let id = urgent.id;
-    schedule.push(urgent);
+    schedule.push(urgent, 0);
     assert_eq!(schedule.take(Tick(0), 1)[0].job.id, id);
 }
 
@@ -182,7 +194,7 @@ fn a_job_that_is_not_superceedable_neither_supersedes_nor_is_superseded() {
     let mut schedule = Schedule::new(Aging::Strict);
     let alone = Job { superceedable: false, ..job(1, 0, 0) };
     for job in [alone.clone(), Job { id: JobId::new(Timestamp(2)), ..alone }, job(1, 0, 0)] {
-        assert!(schedule.push(job).1.is_none());
+        assert!(schedule.push(job, 0).1.is_none());
     }
     assert_eq!(schedule.take(Tick(0), 9).len(), 3);
 }
@@ -190,17 +202,17 @@ fn a_job_that_is_not_superceedable_neither_supersedes_nor_is_superseded() {
 #[test]
 fn a_running_job_is_not_superseded_the_new_one_queues() {
     let mut schedule = Schedule::new(Aging::Strict);
-    schedule.push(job(1, 0, 0));
+    schedule.push(job(1, 0, 0), 0);
     assert_eq!(schedule.take(Tick(0), 1).len(), 1);
-    assert!(schedule.push(job(1, 0, 0)).1.is_none());
+    assert!(schedule.push(job(1, 0, 0), 0).1.is_none());
     assert_eq!((schedule.len(), schedule.queued().total), (2, 1));
 }
 
 #[test]
 fn merged_invalidations_cover_the_latest_write_under_the_highest_generation() {
     let mut schedule = Schedule::new(Aging::Strict);
-    schedule.push(Job { occurred_at: Some(Timestamp(900)), generation: Some(7), ..job(1, 0, 0) });
-    schedule.push(Job { occurred_at: Some(Timestamp(500)), generation: Some(3), ..job(1, 0, 0) });
+    schedule.push(Job { occurred_at: Some(Timestamp(900)), generation: Some(7), ..job(1, 0, 0) }, 0);
+    schedule.push(Job { occurred_at: Some(Timestamp(500)), generation: Some(3), ..job(1, 0, 0) }, 0);
     let merged = &schedule.take(Tick(0), 1)[0].job;
     assert_eq!((merged.occurred_at, merged.generation), (Some(Timestamp(900)), Some(7)));
 }
@@ -208,8 +220,8 @@ fn merged_invalidations_cover_the_latest_write_under_the_highest_generation() {
 #[test]
 fn merged_reads_are_under_the_lowest_generation() {
     let mut schedule = Schedule::new(Aging::Strict);
-    schedule.push(cache_job(1, Some(5), Some(7), 10, 100));
-    schedule.push(cache_job(1, Some(9), Some(4), 20, 100));
+    schedule.push(cache_job(1, Some(5), Some(7), 10, 100), 0);
+    schedule.push(cache_job(1, Some(9), Some(4), 20, 100), 0);
     let merged = &schedule.take(Tick(100), 1)[0].job;
     assert_eq!((merged.occurred_at, merged.generation), (Some(Timestamp(5)), Some(4)));
 }
@@ -217,8 +229,8 @@ fn merged_reads_are_under_the_lowest_generation() {
 #[test]
 fn a_dated_read_merged_with_one_under_a_generation_is_trusted_by_neither() {
     let mut schedule = Schedule::new(Aging::Strict);
-    schedule.push(cache_job(1, Some(5), None, 10, 100));
-    schedule.push(cache_job(1, None, Some(4), 20, 100));
+    schedule.push(cache_job(1, Some(5), None, 10, 100), 0);
+    schedule.push(cache_job(1, None, Some(4), 20, 100), 0);
     let merged = &schedule.take(Tick(100), 1)[0].job;
     assert_eq!((merged.occurred_at, merged.generation), (None, None));
 }
@@ -229,8 +241,8 @@ fn the_later_expiry_of_two_merged_jobs_holds() {
         [(Some(5), Some(9), Some(9)), (Some(9), Some(5), Some(9)), (None, Some(5), None)]
     {
         let mut schedule = Schedule::new(Aging::Strict);
-        schedule.push(Job { expires_at: first.map(Tick), ..cache_job(1, None, None, 1, 1) });
-        schedule.push(Job { expires_at: second.map(Tick), ..cache_job(1, None, None, 2, 1) });
+        schedule.push(Job { expires_at: first.map(Tick), ..cache_job(1, None, None, 1, 1) }, 0);
+        schedule.push(Job { expires_at: second.map(Tick), ..cache_job(1, None, None, 2, 1) }, 0);
         assert_eq!(schedule.take(Tick(2), 1)[0].job.expires_at, merged.map(Tick));
     }
 }
@@ -238,13 +250,13 @@ fn the_later_expiry_of_two_merged_jobs_holds() {
 #[test]
 fn a_fan_out_that_had_begun_starts_again_when_it_is_superseded() {
     let queue = queue(10);
-    queue.push(vec![job(1, 0, 0)]).unwrap();
+    push(&queue, vec![job(1, 0, 0)]).unwrap();
     let taken = take(&queue);
     let mut fan_out = FanOut::default();
     fan_out.marked = true;
     fan_out.advance(Some(crate::relations::Position(500)));
-    queue.settle(taken.job.id, Outcome::Yield(fan_out), 0.0);
-    queue.push(vec![job(1, 0, 0)]).unwrap();
+    settle(&queue, taken.job.id, Outcome::Yield(fan_out), 0.0);
+    push(&queue, vec![job(1, 0, 0)]).unwrap();
     let mut again = take(&queue).fan_out;
     assert!(!again.marked, "stale is to be written for the later write");
     assert_eq!(again.next(), crate::relations::Position(500));
@@ -259,32 +271,32 @@ fn take(queue: &Queue) -> Attempt {
 #[test]
 fn a_full_queue_takes_nothing_of_a_request_but_lets_it_supersede() {
     let queue = queue(2);
-    queue.push(vec![job(1, 0, 0)]).unwrap();
-    assert_eq!(queue.push(vec![job(2, 0, 0), job(3, 0, 0)]), Err(Full));
+    push(&queue, vec![job(1, 0, 0)]).unwrap();
+    assert_eq!(push(&queue, vec![job(2, 0, 0), job(3, 0, 0)]), Err(Full));
     assert_eq!(queue.view().queued, 1);
-    queue.push(vec![job(2, 0, 0)]).unwrap();
-    assert!(queue.push(vec![job(2, 0, 0)]).is_ok(), "it adds no job");
-    assert_eq!(queue.push(vec![job(3, 0, 0)]), Err(Full));
+    push(&queue, vec![job(2, 0, 0)]).unwrap();
+    assert!(push(&queue, vec![job(2, 0, 0)]).is_ok(), "it adds no job");
+    assert_eq!(push(&queue, vec![job(3, 0, 0)]), Err(Full));
 }
 
 #[test]
 fn a_queue_is_bounded_in_bytes_and_gives_them_back() {
     let retry = RetryPolicy { max_attempts: 2, base: Duration::ZERO, cap: Duration::ZERO };
     let limits = QueueLimits { capacity: 10, max_bytes: 4096, finished: 1, aging: Aging::Strict, retry };
-    let queue = Queue::new(limits, Clock::start());
+    let queue = Arc::new(Queue::new(limits, Clock::start()));
     let big = |n| Job {
         entity: Entity { resource_type: "Posts".into(), id: "x".repeat(1024).into() },
         ..job(n, 0, 0)
     };
-    queue.push(vec![big(1), big(2)]).unwrap();
-    assert_eq!(queue.push(vec![big(3)]), Err(Full));
+    push(&queue, vec![big(1), big(2)]).unwrap();
+    assert_eq!(push(&queue, vec![big(3)]), Err(Full));
     let taken = take(&queue);
-    assert_eq!(queue.push(vec![big(3)]), Err(Full), "a running job still weighs");
-    queue.settle(taken.job.id, done(), 0.0);
-    queue.push(vec![big(3)]).unwrap();
+    assert_eq!(push(&queue, vec![big(3)]), Err(Full), "a running job still weighs");
+    settle(&queue, taken.job.id, done(), 0.0);
+    push(&queue, vec![big(3)]).unwrap();
     for _ in 0..2 {
         let taken = take(&queue);
-        queue.settle(taken.job.id, done(), 0.0);
+        settle(&queue, taken.job.id, done(), 0.0);
     }
     assert_eq!(queue.view().bytes, 0);
 }
@@ -292,20 +304,20 @@ fn a_queue_is_bounded_in_bytes_and_gives_them_back() {
 #[test]
 fn follow_ups_are_exempt_from_the_bound() {
     let queue = queue(1);
-    queue.push(vec![job(1, 0, 0)]).unwrap();
+    push(&queue, vec![job(1, 0, 0)]).unwrap();
     let taken = take(&queue);
     let follow_ups = vec![job(2, 0, 0), job(3, 0, 0)];
-    queue.settle(taken.job.id, Outcome::Done { fan_out: None, follow_ups }, 0.0);
+    settle(&queue, taken.job.id, Outcome::Done { fan_out: None, follow_ups }, 0.0);
     assert_eq!(queue.view().queued, 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_job_waits_for_its_due_time_and_a_failed_one_for_its_backoff() {
     let queue = queue(10);
-    queue.push(vec![job(1, 0, 5_000_000)]).unwrap();
+    push(&queue, vec![job(1, 0, 5_000_000)]).unwrap();
     let taken = queue.take(1).await;
     assert_eq!(queue.clock.tick(), Tick(5_000_000));
-    queue.settle(taken[0].job.id, failed("no"), 1.0);
+    settle(&queue, taken[0].job.id, failed("no"), 1.0);
     assert_eq!(queue.view().suspended, 1);
     let again = queue.take(1).await;
     assert_eq!(again[0].failures, 1);
@@ -315,22 +327,22 @@ async fn a_job_waits_for_its_due_time_and_a_failed_one_for_its_backoff() {
 #[tokio::test(start_paused = true)]
 async fn a_cache_job_that_expires_is_given_out_to_be_evicted() {
     let queue = queue(10);
-    queue.push(vec![Job { expires_at: Some(Tick(10)), ..cache_job(1, None, None, 0, 100) }]).unwrap();
+    push(&queue, vec![Job { expires_at: Some(Tick(10)), ..cache_job(1, None, None, 0, 100) }]).unwrap();
     tokio::time::advance(Duration::from_secs(1)).await;
     let taken = take(&queue);
     assert_eq!(taken.phase, Phase::Evict(Ending::Expired));
-    queue.settle(taken.job.id, Outcome::Evicted(Ending::Expired), 0.0);
+    settle(&queue, taken.job.id, Outcome::Evicted(Ending::Expired), 0.0);
     assert_eq!(queue.job(taken.job.id).unwrap().state, JobState::Expired);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cache_job_that_keeps_failing_is_evicted_and_becomes_a_dead_letter() {
     let queue = queue(10);
-    let id = queue.push(vec![cache_job(1, None, None, 0, 100)]).unwrap()[0].id;
+    let id = push(&queue, vec![cache_job(1, None, None, 0, 100)]).unwrap()[0].id;
     for _ in 0..2 {
         let taken = queue.take(1).await;
         assert_eq!(taken[0].phase, Phase::Work);
-        queue.settle(id, failed("store unavailable"), 0.0);
+        settle(&queue, id, failed("store unavailable"), 0.0);
     }
     for _ in 0..3 {
         let taken = queue.take(1).await;
@@ -339,10 +351,10 @@ async fn a_cache_job_that_keeps_failing_is_evicted_and_becomes_a_dead_letter() {
             Phase::Evict(Ending::Dead),
             "its copy is evicted, however long that takes"
         );
-        queue.settle(id, failed("cache unavailable"), 0.0);
+        settle(&queue, id, failed("cache unavailable"), 0.0);
     }
     queue.take(1).await;
-    queue.settle(id, Outcome::Evicted(Ending::Dead), 0.0);
+    settle(&queue, id, Outcome::Evicted(Ending::Dead), 0.0);
     let view = queue.job(id).unwrap();
     assert_eq!((view.state, view.last_error.as_deref()), (JobState::Dead, Some("cache unavailable")));
     assert_eq!(queue.view().dead, 1);
@@ -352,11 +364,11 @@ async fn a_cache_job_that_keeps_failing_is_evicted_and_becomes_a_dead_letter() {
 #[tokio::test(start_paused = true)]
 async fn an_invalidation_never_gives_up() {
     let queue = queue(10);
-    let id = queue.push(vec![job(1, 0, 0)]).unwrap()[0].id;
+    let id = push(&queue, vec![job(1, 0, 0)]).unwrap()[0].id;
     for failures in 0..50 {
         let taken = queue.take(1).await;
         assert_eq!((taken[0].phase, taken[0].failures), (Phase::Work, failures));
-        queue.settle(id, failed("cache unavailable"), 1.0);
+        settle(&queue, id, failed("cache unavailable"), 1.0);
     }
     assert_eq!(queue.job(id).unwrap().state, JobState::Queued);
 }
@@ -364,10 +376,10 @@ async fn an_invalidation_never_gives_up() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_job_hands_its_work_to_the_newer_one_with_its_key() {
     let queue = queue(10);
-    let older = queue.push(vec![Job { occurred_at: Some(Timestamp(900)), ..job(1, 0, 0) }]).unwrap()[0].id;
+    let older = push(&queue, vec![Job { occurred_at: Some(Timestamp(900)), ..job(1, 0, 0) }]).unwrap()[0].id;
     let taken = take(&queue);
-    let newer = queue.push(vec![Job { occurred_at: Some(Timestamp(500)), ..job(1, 0, 0) }]).unwrap()[0].id;
-    assert_eq!(queue.settle(taken.job.id, failed("no"), 0.0), JobState::Superseded);
+    let newer = push(&queue, vec![Job { occurred_at: Some(Timestamp(500)), ..job(1, 0, 0) }]).unwrap()[0].id;
+    assert_eq!(settle(&queue, taken.job.id, failed("no"), 0.0), JobState::Superseded);
     assert_eq!(queue.job(older).unwrap().superseded_by, Some(newer));
     let survivor = take(&queue);
     assert_eq!((survivor.job.id, survivor.job.occurred_at), (newer, Some(Timestamp(900))));
@@ -377,10 +389,10 @@ async fn a_failed_job_hands_its_work_to_the_newer_one_with_its_key() {
 #[tokio::test(start_paused = true)]
 async fn a_watch_sees_every_job_end_and_a_superseded_one_with_its_survivor() {
     let queue = queue(10);
-    let (pushed, watch) = queue.push_watched(vec![job(1, 0, 0), job(2, 0, 0), job(1, 0, 0)]).unwrap();
+    let (pushed, watch) = push_watched(&queue, vec![job(1, 0, 0), job(2, 0, 0), job(1, 0, 0)]);
     assert_eq!(pushed[2].supersedes, Some(pushed[0].id));
     for taken in queue.take(10).await {
-        queue.settle(taken.job.id, done(), 0.0);
+        settle(&queue, taken.job.id, done(), 0.0);
     }
     let ends = watch.all(Duration::from_secs(1)).await.unwrap();
     let seen: Vec<_> = ends.iter().map(|view| (view.id, view.state, view.superseded_by)).collect();
@@ -395,16 +407,16 @@ async fn a_watch_sees_every_job_end_and_a_superseded_one_with_its_survivor() {
 #[tokio::test(start_paused = true)]
 async fn a_watch_gives_up_when_its_time_is_over() {
     let queue = queue(10);
-    let (_, watch) = queue.push_watched(vec![job(1, 0, 0)]).unwrap();
+    let (_, watch) = push_watched(&queue, vec![job(1, 0, 0)]);
     assert!(watch.all(Duration::from_secs(1)).await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_queue_has_nothing_ready_and_nothing_running() {
     let queue = queue(10);
-    queue.push(vec![job(1, 0, 0), job(2, 0, 3_600_000_000)]).unwrap();
+    push(&queue, vec![job(1, 0, 0), job(2, 0, 3_600_000_000)]).unwrap();
     let taken = take(&queue);
-    let settle = async { queue.settle(taken.job.id, done(), 0.0) };
+    let settle = async { settle(&queue, taken.job.id, done(), 0.0) };
     tokio::join!(queue.idle(), settle);
     assert_eq!(queue.view().queued, 1, "a delayed job does not keep it from being idle");
 }
@@ -412,10 +424,10 @@ async fn an_idle_queue_has_nothing_ready_and_nothing_running() {
 #[test]
 fn finished_jobs_are_kept_a_bounded_while() {
     let queue = queue(100);
-    let ids: Vec<_> = queue.push((1..=6).map(|n| job(n, 0, 0)).collect()).unwrap();
+    let ids: Vec<_> = push(&queue, (1..=6).map(|n| job(n, 0, 0)).collect()).unwrap();
     for _ in 0..6 {
         let taken = take(&queue);
-        queue.settle(taken.job.id, done(), 0.0);
+        settle(&queue, taken.job.id, done(), 0.0);
     }
     assert!(queue.job(ids[0].id).is_none() && queue.job(ids[5].id).is_some());
     assert_eq!(queue.jobs(Some(JobState::Done), None, 100).len(), 4);
@@ -426,8 +438,69 @@ fn finished_jobs_are_kept_a_bounded_while() {
 fn a_stream_of_one_key_does_not_grow_the_queue() {
     let queue = queue(10);
     for _ in 0..10_000 {
-        queue.push(vec![job(1, 2, 0)]).unwrap();
+        push(&queue, vec![job(1, 2, 0)]).unwrap();
     }
     assert_eq!(queue.view().queued, 1);
     assert_eq!(queue.lock().schedule.references(), 1);
+}
+
+#[test]
+fn room_that_is_reserved_is_nobody_elses_until_it_is_given_back() {
+    let queue = queue(2);
+    let reserved = queue.reserve(&[job(1, 0, 0), job(2, 0, 0)]).unwrap();
+    assert_eq!(push(&queue, vec![job(3, 0, 0)]), Err(Full));
+    drop(reserved);
+    push(&queue, vec![job(3, 0, 0)]).unwrap();
+    assert_eq!(queue.view().queued, 1);
+}
+
+#[test]
+fn a_job_that_ends_lets_go_of_all_whose_work_it_did_and_of_none_before() {
+    let queue = queue(10);
+    let older = push(&queue, vec![job(1, 0, 0)]).unwrap()[0].id;
+    let newer = push(&queue, vec![job(1, 0, 0)]).unwrap()[0].id;
+    let taken = take(&queue);
+    let again = push(&queue, vec![job(1, 0, 0)]).unwrap()[0].id;
+    assert!(queue.settle(taken.job.id, failed("no"), 2, 0.0).let_go.is_empty());
+    let survivor = take(&queue);
+    let settled = queue.settle(survivor.job.id, done(), 2, 0.0);
+    let mut let_go: Vec<JobId> = settled.let_go.iter().map(|kept| kept.job).collect();
+    let mut all = vec![older, newer, again];
+    let_go.sort();
+    all.sort();
+    assert_eq!(let_go, all);
+}
+
+#[test]
+fn a_job_that_stands_for_very_many_is_to_be_kept_anew_and_lets_go_of_them_once() {
+    let queue = queue(10);
+    for _ in 0..200 {
+        push(&queue, vec![job(1, 0, 0)]).unwrap();
+    }
+    let anew = queue.to_keep_anew(None, 10).pop().expect("it stands for 200");
+    assert!(queue.to_keep_anew(None, 10).is_empty(), "it is said once");
+    let let_go = queue.kept_anew(&anew, 7);
+    assert_eq!(let_go.len(), 200);
+    let again = queue.kept_anew(&anew, 8);
+    assert_eq!(again, [Ref { job: anew.job.id, segment: 8 }], "what is kept already is not let go");
+    let taken = take(&queue);
+    assert_eq!(taken.kept, [Ref { job: anew.job.id, segment: 7 }]);
+    let late = queue.kept_anew(&KeepAnew { kept: taken.kept.clone(), ..anew }, 9);
+    assert_eq!(late[0].segment, 9, "a running job keeps what it was started with");
+}
+
+#[test]
+fn waiting_jobs_and_dead_letters_of_a_sparse_segment_are_to_be_kept_anew() {
+    let queue = queue(10);
+    let waiting = push(&queue, vec![job(1, 0, 9_000_000_000)]).unwrap()[0].id;
+    let dead = cache_job(5, None, None, 0, 100);
+    let letter = dead.id;
+    assert!(queue.put_dead(dead, "store unavailable".into(), 1).is_empty());
+    let anew = queue.to_keep_anew(Some(1), 10);
+    let said: Vec<_> = anew.iter().map(|anew| (anew.job.id, anew.dead.as_deref())).collect();
+    assert_eq!(said, [(waiting, None), (letter, Some("store unavailable"))]);
+    for anew in &anew {
+        assert_eq!(queue.kept_anew(anew, 2).len(), 1);
+    }
+    assert!(queue.to_keep_anew(Some(1), 10).is_empty());
 }

@@ -8,7 +8,7 @@ use chacha20poly1305::{
 };
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{HolderId, Secret};
+use super::{HolderId, RecordKey, Secret};
 use crate::{event::AccessToken, relations::Sealed};
 
 /// First byte of what [`Keys::seal`] makes: version, nonce (24 bytes), ciphertext, tag (16 bytes).
@@ -21,6 +21,7 @@ pub struct Keys {
     holder: [u8; 32],
     vault: [u8; 32],
     nonce: [u8; 32],
+    record: [u8; 32],
     fingerprint: String,
 }
 
@@ -56,6 +57,7 @@ impl Keys {
             holder: key("decache holder id v1"),
             vault: key("decache vault seal v1"),
             nonce: key("decache vault nonce v1"),
+            record: key("decache journal record v1"),
             fingerprint: hex::encode(&fingerprint[..8]),
         }
     }
@@ -63,6 +65,11 @@ impl Keys {
     /// 16 hex digits that tell secrets apart and reveal nothing of them.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// What seals the journal's records.
+    pub fn record_key(&self) -> RecordKey {
+        RecordKey::new(self.record)
     }
 
     /// Who stands for this token.

@@ -100,10 +100,10 @@ async fn an_index_that_is_away_is_a_problem_for_reads_and_not_for_liveness() {
 #[tokio::test]
 async fn readiness_is_refused_only_while_events_are_not_taken() {
     let app = App::new();
-    assert_eq!(app.get("/readyz").await.json(), json!({ "status": "ok" }));
+    assert_eq!(app.get("/readyz").await.json(), json!({ "status": "ok", "journal": "none" }));
     app.health.report("store", Some("timed out".to_owned()));
-    let degraded =
-        json!({ "status": "degraded", "reasons": [{ "component": "store", "detail": "timed out" }] });
+    let reasons = json!([{ "component": "store", "detail": "timed out" }]);
+    let degraded = json!({ "status": "degraded", "journal": "none", "reasons": reasons });
     assert_eq!(app.get("/readyz").await.json(), degraded);
     app.health.stopping();
     for url in ["/readyz", "/healthz"] {

@@ -1,0 +1,63 @@
+//! Gives the queue back what the journal has kept, before anything is taken or done.
+
+use anyhow::Context;
+use tracing::{info, warn};
+
+use super::build::Parts;
+use crate::journal::{Damage, Log, Replayed};
+
+/// Jobs that are queued between two breaths.
+const AT_ONCE: usize = 10_000;
+
+/// Replays the journal, where there is one; until then the service is not ready.
+pub(super) async fn replay(parts: &Parts) -> anyhow::Result<()> {
+    let Some(log) = parts.log.clone() else { return Ok(()) };
+    let began = parts.clock.tick();
+    let replayed = tokio::task::spawn_blocking(move || Log::replay(&log)).await?;
+    let Replayed { jobs, damage } = replayed.context("the journal cannot be read")?;
+    tell_damage(parts, &damage);
+    let total = jobs.len();
+    let mut jobs = jobs.into_iter().peekable();
+    while jobs.peek().is_some() {
+        let (mut waiting, mut dead) = (Vec::new(), Vec::new());
+        for ((job, reason), kept) in jobs.by_ref().take(AT_ONCE) {
+            match reason {
+                None => waiting.push((job, kept.segment)),
+                Some(reason) => dead.push((job, reason, kept.segment)),
+            }
+        }
+        parts.queue.push(waiting);
+        for (job, reason, segment) in dead {
+            parts.journal.forget(parts.queue.put_dead(job, reason, segment));
+        }
+        tokio::task::yield_now().await;
+    }
+    parts.health.replaying(false);
+    let took = parts.clock.tick().since(began);
+    info!(jobs = total, seconds = took.as_secs_f64(), "the journal is replayed");
+    Ok(())
+}
+
+/// What could not be read is said once, byte for byte, and readiness keeps saying that there was something.
+fn tell_damage(parts: &Parts, damage: &[Damage]) {
+    for Damage { file, from, bytes, torn } in damage {
+        if *torn {
+            info!(
+                file,
+                from, bytes, "the end of the journal is torn: it was being written, and not answered yet"
+            );
+        } else {
+            warn!(
+                file,
+                from,
+                bytes,
+                "a part of the journal is damaged: jobs in it are lost, a copy of the file is kept"
+            );
+        }
+    }
+    let lost: usize = damage.iter().filter(|damage| !damage.torn).map(|damage| damage.bytes).sum();
+    if lost > 0 {
+        let detail = format!("{lost} bytes could not be read at start; the log says where");
+        parts.health.report("journal", Some(detail));
+    }
+}
