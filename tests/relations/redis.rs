@@ -102,20 +102,56 @@ async fn a_holder_with_very_many_variants_fills_no_bucket() {
     assert!(sizes.iter().all(|size| *size <= 160), "{sizes:?}");
 }
 
+/// How many buckets there are stands in the stale record. If that went before a bucket does, nobody would find its members.
+async fn assert_stale_outlives_buckets(server: &RedisServer) {
+    let keys: Vec<String> = ask(server, &["KEYS", "decache:{Posts:42}:h:*"]).await;
+    let alone = keys == ["decache:{Posts:42}:h:1"];
+    let stale: i64 = ask(server, &["PEXPIRETIME", "decache:{Posts:42}:stale"]).await;
+    for key in keys {
+        let bucket: i64 = ask(server, &["PEXPIRETIME", &key]).await;
+        assert!(alone || bucket < stale, "{key} lives until {bucket}, the number of buckets until {stale}");
+    }
+}
+
 #[tokio::test]
-async fn the_number_of_buckets_outlives_the_last_member() {
+async fn the_number_of_buckets_outlives_the_last_member_whatever_lives_meet() {
     let server = RedisServer::start();
     let store = store(&server);
-    let all: Vec<Recording> = (0..1_000).map(|holder| recording(holder, None)).collect();
-    for batch in all.chunks(512) {
-        store.record(batch).await.unwrap();
-    }
-    let life = StaleMark { at: Clock::start().now(), life: Duration::from_secs(1) };
-    store.invalidate(&entity(), life).await.unwrap();
-    let stale: i64 = ask(&server, &["PEXPIRETIME", "decache:{Posts:42}:stale"]).await;
-    let keys: Vec<String> = ask(&server, &["KEYS", "decache:{Posts:42}:h:*"]).await;
-    for key in keys {
-        assert!(ask::<i64>(&server, &["PEXPIRETIME", &key]).await < stale);
+    let now = Clock::start().now();
+    let mark = StaleMark { at: now, life: Duration::from_secs(1) };
+    let mut next = 0;
+    // Long lives before short ones, and the other way round, across splits, fan-outs and merges.
+    for (count, life, fan_out) in [
+        (1, 900, false),
+        (140, 4, false),
+        (300, 30, true),
+        (1, 5_000, false),
+        (400, 2, true),
+        (200, 60, false),
+    ] {
+        let batch: Vec<Recording> = (next..next + count)
+            .map(|holder| Recording {
+                expires_at: now.after(Duration::from_secs(life)),
+                ..recording(holder, None)
+            })
+            .collect();
+        next += count;
+        for part in batch.chunks(50) {
+            store.record(part).await.unwrap();
+            assert_stale_outlives_buckets(&server).await;
+        }
+        if !fan_out {
+            continue;
+        }
+        store.invalidate(&entity(), mark).await.unwrap();
+        assert_stale_outlives_buckets(&server).await;
+        let page = store.walk(&entity(), Position(0), 60).await.unwrap();
+        let members: Vec<_> = page.held.into_iter().map(|held| (held.member, held.stamp)).collect();
+        store.forget(&entity(), &members).await.unwrap();
+        while store.compact(&entity()).await.unwrap() {
+            assert_stale_outlives_buckets(&server).await;
+        }
+        assert_stale_outlives_buckets(&server).await;
     }
 }
 

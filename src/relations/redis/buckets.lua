@@ -41,28 +41,32 @@ end
 -- 'generation at until buckets': see DESIGN 6; times in milliseconds.
 local function read_stale(key)
   local value = redis.call('GET', key)
-  if not value then return { generation = 0, at = 0, till = 0, buckets = 1 } end
+  if not value then return { generation = 0, at = 0, till = 0, buckets = 1, latest = 0 } end
   local generation, at, till, buckets = string.match(value, '^(%d+) (%d+) (%d+) (%d+)$')
   if not generation then return error('unreadable stale record') end
-  return { generation = tonumber(generation), at = tonumber(at), till = tonumber(till), buckets = tonumber(buckets) }
+  return {
+    generation = tonumber(generation), at = tonumber(at), till = tonumber(till), buckets = tonumber(buckets), latest = 0,
+  }
 end
 
--- The key lives until `keep_till` (ms) at least, never shorter than it would have, and until the clock has passed the
--- generation, so that this does not go back. It goes at once where it says nothing any more.
-local function write_stale(key, stale, keep_till)
+-- The key outlives every member that was met (`latest`, in seconds) and lives never shorter than it would have, so that
+-- the number of buckets is known as long as there is one; and until the clock has passed the generation, so that this
+-- does not go back. It goes at once where it says nothing any more.
+local function write_stale(key, stale)
   if stale.buckets == 1 and stale.till <= now_ms and stale.generation < now_ms then
     redis.call('DEL', key)
     return
   end
-  local till = math.max(redis.call('PEXPIRETIME', key), stale.till, stale.generation + 10, keep_till)
+  local till = math.max(redis.call('PEXPIRETIME', key), stale.till, stale.generation + 10,
+    (stale.latest + 2) * 1000)
   local value = string.format('%.0f %.0f %.0f %.0f', stale.generation, stale.at, stale.till, stale.buckets)
   redis.call('SET', key, value, 'PXAT', string.format('%.0f', till))
 end
 
--- Puts the living fields of some buckets where `target` says, and gives up the old keys.
--- Returns how many fields are left, and when the last of them dies.
-local function rebuild(keys, target)
-  local left, latest, filled = 0, 0, {}
+-- Puts the living fields of some buckets where `target` says, and gives up the old keys. Remembers in `stale` when the
+-- last of them dies: the number of buckets must be known for as long. Returns how many fields are left.
+local function rebuild(stale, keys, target)
+  local left, filled = 0, {}
   for _, key in ipairs(keys) do
     local all = redis.call('HGETALL', key)
     for i = 1, #all, 2 do
@@ -74,7 +78,7 @@ local function rebuild(keys, target)
         fill[#fill + 1] = all[i]
         fill[#fill + 1] = all[i + 1]
         fill.expiry = math.max(fill.expiry, expiry)
-        latest = math.max(latest, expiry)
+        stale.latest = math.max(stale.latest, expiry)
         left = left + 1
       end
     end
@@ -84,7 +88,7 @@ local function rebuild(keys, target)
     redis.call('HSET', to, unpack(fill))
     redis.call('EXPIREAT', to, fill.expiry + 1)
   end
-  return left, latest
+  return left
 end
 
 -- One more bucket: the next span in turn is split in two.
@@ -94,7 +98,7 @@ local function split(buckets, stale)
   local old = buckets .. ':' .. n
   stale.buckets = n + 1
   count, width = spans(n + 1)
-  rebuild({ old }, function(field)
+  rebuild(stale, { old }, function(field)
     return buckets .. ':' .. bucket(n + 1, count, width, position(field))
   end)
 end
@@ -106,7 +110,7 @@ local function merge(buckets, stale)
   local one, two, both = buckets .. ':' .. 2 * n, buckets .. ':' .. 2 * n + 1, buckets .. ':' .. n
   local room = n == 1 and FULL or MERGED
   if redis.call('HLEN', one) + redis.call('HLEN', two) > room then return false end
-  rebuild({ one, two }, function() return both end)
+  rebuild(stale, { one, two }, function() return both end)
   stale.buckets = n
   return true
 end

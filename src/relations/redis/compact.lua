@@ -7,5 +7,5 @@ for _ = 1, tonumber(ARGV[1]) do
   room = room and merge(KEYS[2], stale)
   if not room then break end
 end
-if stale.buckets ~= before then write_stale(KEYS[1], stale, 0) end
+if stale.buckets ~= before then write_stale(KEYS[1], stale) end
 return room and 1 or 0

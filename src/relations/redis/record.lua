@@ -14,7 +14,7 @@ end
 local function make_room(buckets, stale, key, fields)
   local limit = stale.buckets == 1 and ALONE or FULL
   if fields > limit and (fields - limit) % 4 == 1 then
-    if rebuild({ key }, function() return key end) > limit then split(buckets, stale) end
+    if rebuild(stale, { key }, function() return key end) > limit then split(buckets, stale) end
     return true
   end
   return fields < SPARSE and merge(buckets, stale)
@@ -42,21 +42,21 @@ for i = 1, #KEYS, 2 do
   local stale = read_stale(KEYS[i])
   local found = stale.till > now_ms
   local result = { found and string.format('%.0f', stale.at), string.format('%.0f', stale.generation) }
-  local before, latest = stale.buckets, 0
+  local before = stale.buckets
   local count, width = spans(stale.buckets)
   for _ = 1, tonumber(ARGV[arg]) do
     local value, expiry, changed =
       record(stale, KEYS[i + 1], count, width, ARGV[arg + 1], tonumber(ARGV[arg + 2]))
     result[#result + 1] = value
-    latest = math.max(latest, expiry)
+    stale.latest = math.max(stale.latest, expiry)
     if changed then count, width = spans(stale.buckets) end
     arg = arg + 2
   end
   arg = arg + 1
   if stale.buckets ~= before then
-    write_stale(KEYS[i], stale, (latest + 2) * 1000)
+    write_stale(KEYS[i], stale)
   elseif stale.buckets > 1 then
-    redis.call('EXPIREAT', KEYS[i], latest + 2, 'GT')
+    redis.call('EXPIREAT', KEYS[i], stale.latest + 2, 'GT')
   end
   results[#results + 1] = result
 end
