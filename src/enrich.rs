@@ -79,7 +79,7 @@ impl Enrichment<'_> {
     fn key(&self, event: &Event, route: &Route<'_>, copy: Option<&CopyHeld>, follows: bool) -> JobKey {
         let mut key = key::of(event, route, copy, self.holder_id);
         if follows {
-            self.rules.follow_up_paths().for_each(|path| key.payload(path));
+            self.rules.add_followed(&mut key, &event.payload);
         }
         key.finish()
     }

@@ -5,17 +5,17 @@ use std::time::Duration;
 use crate::{
     event::{AccessToken, Event},
     job::{CopyHeld, JobKey, KeyHasher},
-    rules::{Attribute, KeyField, PayloadPath, Property, Route},
+    rules::{Attribute, KeyField, Property, Route},
     secret::HolderId,
 };
 
 /// The identity of the job that `route` makes of `event`; `copy` where it is a `cache` job.
-pub(super) fn of<'a>(
-    event: &'a Event,
-    route: &'a Route<'_>,
+pub(super) fn of(
+    event: &Event,
+    route: &Route<'_>,
     copy: Option<&CopyHeld>,
-    holder_id: &'a dyn Fn(&AccessToken) -> HolderId,
-) -> Added<'a> {
+    holder_id: &dyn Fn(&AccessToken) -> HolderId,
+) -> KeyHasher {
     let mut key = JobKey::of(route.enricher.properties.job_type, route.topic, &event.entity);
     if let Some(copy) = copy {
         key.bytes(&copy.holder.0);
@@ -23,12 +23,12 @@ pub(super) fn of<'a>(
     }
     let mut added = Added { key, event, route, holder_id };
     route.enricher.key_fields.iter().for_each(|field| added.field(field));
-    added
+    added.key
 }
 
 /// What `key_fields` takes values from. Every value comes after its field's name: two enrichers of one topic may
 /// name different fields.
-pub(super) struct Added<'a> {
+struct Added<'a> {
     key: KeyHasher,
     event: &'a Event,
     route: &'a Route<'a>,
@@ -36,26 +36,13 @@ pub(super) struct Added<'a> {
 }
 
 impl Added<'_> {
-    pub(super) fn finish(&self) -> JobKey {
-        self.key.finish()
-    }
-
     fn field(&mut self, field: &KeyField) {
         match field {
             KeyField::Always => {}
             KeyField::Property(property) => self.property(*property),
             KeyField::Attribute(attribute) => self.attribute(*attribute),
             KeyField::Event => self.whole_event(),
-            KeyField::Payload(path) => self.payload(path),
-        }
-    }
-
-    pub(super) fn payload(&mut self, path: &PayloadPath) {
-        self.key.text("payload.");
-        self.key.text(path.as_str());
-        match path.find(&self.event.payload) {
-            Some(value) => self.key.json(value),
-            None => self.key.optional(None),
+            KeyField::Payload(path) => path.add_to(&mut self.key, &self.event.payload),
         }
     }
 

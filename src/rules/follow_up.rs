@@ -81,7 +81,7 @@ impl RuleSet {
                 continue;
             }
             let made = match job.depth.checked_add(1).filter(|depth| *depth <= self.max_depth) {
-                Some(depth) => rule.makes.job(job, depth, resources, at),
+                Some(depth) => rule.makes.job(job, depth, resources, at).map(|job| self.tell_apart(job)),
                 None => Err(SkipReason::Depth),
             };
             match made {
@@ -90,6 +90,18 @@ impl RuleSet {
             }
         }
         follow_ups
+    }
+
+    /// A follow-up that has follow-ups of its own is told apart from others by what these take from its payload.
+    fn tell_apart(&self, job: Job) -> Job {
+        match &job.payload {
+            Some(payload) if self.has_follow_up(job.job_type, &job.topic, &job.entity.resource_type) => {
+                let mut key = JobKey::of(job.job_type, &job.topic, &job.entity);
+                self.add_followed(&mut key, payload);
+                Job { key: key.finish(), ..job }
+            }
+            _ => job,
+        }
     }
 }
 

@@ -4,7 +4,13 @@
 
 use std::sync::Arc;
 
-use crate::{config::rules::JobProperties, event::Event, job::JobType};
+use serde_json::{Map, Value};
+
+use crate::{
+    config::rules::JobProperties,
+    event::Event,
+    job::{JobType, KeyHasher},
+};
 
 mod check;
 mod compile;
@@ -93,10 +99,11 @@ impl RuleSet {
         self.follow_ups.iter().any(|rule| rule.matches(job_type, topic, resource_type))
     }
 
-    /// What follow-ups take from a payload. Two jobs that differ in it do not supersede each other: what follows the
-    /// one does not follow the other.
-    pub(crate) fn follow_up_paths(&self) -> impl Iterator<Item = &PayloadPath> {
-        self.follow_ups.iter().flat_map(follow_up::Rule::payload_paths)
+    /// Makes what follow-ups take from a payload part of a job's identity: two jobs that differ in it do not supersede
+    /// each other, for what follows the one does not follow the other.
+    pub(crate) fn add_followed(&self, key: &mut KeyHasher, payload: &Map<String, Value>) {
+        let paths = self.follow_ups.iter().flat_map(follow_up::Rule::payload_paths);
+        paths.for_each(|path| path.add_to(key, payload));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::job::KeyHasher;
+
 /// A path to a field in objects that stand in each other. A field whose own name has a dot cannot be named.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct PayloadPath {
@@ -22,9 +24,14 @@ impl PayloadPath {
         names.try_fold(first, |value, name| value.as_object()?.get(name)).filter(|value| !value.is_null())
     }
 
-    /// The path after `payload.`.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.text
+    /// Makes the value there, or that there is none, part of a job's identity.
+    pub(crate) fn add_to(&self, key: &mut KeyHasher, payload: &Map<String, Value>) {
+        key.text("payload.");
+        key.text(&self.text);
+        match self.find(payload) {
+            Some(value) => key.json(value),
+            None => key.optional(None),
+        }
     }
 }
 

@@ -142,3 +142,18 @@ fn a_follow_up_has_the_key_of_the_same_invalidation_in_its_topic() {
     let job = &follow(&rules(vec![rule("Posts", "Feeds", "7")]), &done(&json!({}))).jobs[0];
     assert_eq!(job.key, JobKey::of(JobType::Invalidate, "pp-cache", &job.entity).finish());
 }
+
+#[test]
+fn follow_ups_that_differ_in_what_follows_them_do_not_supersede_each_other() {
+    let rules = rules(vec![
+        rule("Posts", "Feeds", "{payload.author_id}"),
+        rule("Feeds", "Posts", "group-{payload.group_id}"),
+    ]);
+    let feed = |group: u64, note: &str| {
+        let payload = json!({ "author_id": 7, "group_id": group, "note": note });
+        follow(&rules, &done(&payload)).jobs.remove(0)
+    };
+    assert_eq!(feed(1, "a").entity, feed(2, "a").entity);
+    assert_ne!(feed(1, "a").key, feed(2, "a").key, "posts of two groups follow");
+    assert_eq!(feed(1, "a").key, feed(1, "b").key, "nothing that follows takes the note");
+}
