@@ -65,6 +65,7 @@ async fn record(store: &RedisStore, holders: usize, entities: usize) {
             member: Member { holder: HolderId(id), variant: None },
             expires_at,
             vault: Sealed(Vec::new()),
+            names_holder: false,
         }
     };
     let all: Vec<usize> = (0..holders * entities).collect();

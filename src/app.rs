@@ -78,8 +78,17 @@ impl App {
 
         let service = parts.service(&server);
         let limits = service.limits;
+        let closing = CancellationToken::new();
+        let idle = async {
+            stop.cancelled().await;
+            // Until then clients are still answered: with 503, where they want something done.
+            parts.queue.idle().await;
+            closing.cancel();
+        };
+        let serving = http::serve(listener, http::router(Arc::new(service)), limits, closing.clone(), &tasks);
         let finished = async {
-            http::serve(listener, http::router(Arc::new(service)), limits, stop.clone(), &tasks).await;
+            tokio::join!(serving, idle);
+            // What was being accepted when it was told to stop has been answered, and is queued.
             parts.queue.idle().await;
         };
         let told = async {
@@ -114,7 +123,7 @@ struct Workers {
 }
 
 impl Workers {
-    /// Returns when they are started. A store that is another secret's stops the service.
+    /// Returns when they have ended. A store that is another secret's stops the service, and so does a worker that panics.
     async fn start(self, working: CancellationToken, stop: CancellationToken) -> anyhow::Result<()> {
         if let Err(error) = replay::replay(&self.parts).await {
             stop.cancel();
@@ -128,8 +137,14 @@ impl Workers {
             stop.cancel();
             bail!(error);
         }
-        for _ in 0..self.concurrency {
-            self.tasks.spawn(self.parts.worker().run(working.clone()));
+        let workers =
+            (0..self.concurrency).map(|_| self.tasks.spawn(self.parts.worker().run(working.clone())));
+        for ended in futures_util::future::join_all(workers).await {
+            // Its jobs would run for ever. The next process gets them from the journal.
+            if let Err(panicked) = ended {
+                stop.cancel();
+                bail!("a worker has failed: {panicked}");
+            }
         }
         Ok(())
     }

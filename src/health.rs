@@ -58,8 +58,8 @@ impl Health {
         Self { state: Mutex::new(State { journal, ..State::default() }) }
     }
 
-    /// Where the service stands now.
-    pub fn readiness(&self) -> Readiness {
+    /// Where the service stands now, while so many invalidations cannot be done.
+    pub fn readiness(&self, suspended: usize) -> Readiness {
         let state = self.lock();
         let closed = [
             state.stopping.then(|| reason("service", "shutting down")),
@@ -67,12 +67,19 @@ impl Health {
             state.unwritable.as_deref().map(|detail| reason("journal", detail)),
         ];
         let mut reasons: Vec<Reason> = closed.into_iter().flatten().collect();
-        let status = match (reasons.is_empty(), state.reasons.is_empty()) {
+        let suspended = (suspended > 0).then(|| {
+            reason(
+                "invalidations",
+                &format!("{suspended} wait to be tried again: the promise is suspended for them"),
+            )
+        });
+        let wrong: Vec<Reason> = state.reasons.iter().cloned().chain(suspended).collect();
+        let status = match (reasons.is_empty(), wrong.is_empty()) {
             (false, _) => Status::Unavailable,
             (true, false) => Status::Degraded,
             (true, true) => Status::Ok,
         };
-        reasons.extend_from_slice(&state.reasons);
+        reasons.extend(wrong);
         Readiness { status, journal: state.journal, reasons }
     }
 
@@ -143,24 +150,25 @@ mod tests {
         let health = Health::new("none");
         assert!(health.report("store", Some("connection refused".to_owned())));
         assert!(!health.report("store", Some("timed out".to_owned())), "the same trouble is no news");
-        let readiness = health.readiness();
+        let readiness = health.readiness(0);
         assert_eq!((readiness.status, &*readiness.reasons[0].detail), (Status::Degraded, "timed out"));
         assert!(health.report("store", None));
-        assert_eq!(health.readiness().status, Status::Ok);
+        assert_eq!(health.readiness(0).status, Status::Ok);
+        assert_eq!(health.readiness(3).reasons[0].component, "invalidations");
     }
 
     #[test]
     fn a_service_that_stops_replays_or_cannot_write_is_unavailable() {
         let health = Health::new("none");
         health.replaying(true);
-        assert_eq!(health.readiness().status, Status::Unavailable);
+        assert_eq!(health.readiness(0).status, Status::Unavailable);
         health.replaying(false);
         assert!(health.journal_unwritable(Some("no space left".to_owned())));
         assert!(!health.journal_unwritable(Some("no space left on device".to_owned())));
-        assert_eq!(health.readiness().reasons[0].component, "journal");
+        assert_eq!(health.readiness(0).reasons[0].component, "journal");
         assert!(health.journal_unwritable(None));
-        assert_eq!(health.readiness().status, Status::Ok);
+        assert_eq!(health.readiness(0).status, Status::Ok);
         health.stopping();
-        assert_eq!(health.readiness().status, Status::Unavailable);
+        assert_eq!(health.readiness(0).status, Status::Unavailable);
     }
 }

@@ -1,7 +1,7 @@
 //! The facade that handlers call: event -> route -> enrich -> journal -> push. Nothing is answered before the jobs are
 //! where they are safe.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 use tracing::{debug, debug_span};
@@ -142,19 +142,29 @@ impl Ingest {
     ) -> Result<(Vec<QueuedJob>, Option<(Vec<JobView>, Tally)>), IngestError> {
         self.open()?;
         let at = self.clock.accepted();
-        for entity in &entities {
-            if self.resources.get(&entity.resource_type).is_none() {
-                return Err(IngestError::UnknownResource(entity.resource_type.clone()));
-            }
-        }
+        self.known(&entities)?;
         let jobs =
             entities.into_iter().enumerate().map(|(place, entity)| (place, None, asked_for(entity, at)));
         let (jobs, watch) = self.keep(jobs.collect(), at, wait.is_some()).await?;
         let ended = ended(watch, wait).await.map(|views| {
-            let total = views.iter().filter_map(|view| view.tally).sum();
+            // Jobs of one entity become one, and its tally is that of each.
+            let distinct: BTreeMap<JobId, Tally> = views
+                .iter()
+                .filter_map(|view| Some((view.superseded_by.unwrap_or(view.id), view.tally?)))
+                .collect();
+            let total = distinct.into_values().sum();
             (views, total)
         });
         Ok((jobs, ended))
+    }
+
+    /// Whether copies of all of these entities can be named.
+    ///
+    /// # Errors
+    /// [`IngestError::UnknownResource`] for the first that has none.
+    pub fn known(&self, entities: &[Entity]) -> Result<(), IngestError> {
+        let unknown = entities.iter().find(|entity| self.resources.get(&entity.resource_type).is_none());
+        unknown.map_or(Ok(()), |entity| Err(IngestError::UnknownResource(entity.resource_type.clone())))
     }
 
     fn open(&self) -> Result<(), IngestError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use deadpool_redis::{
-    Manager, Pool, PoolError as GetError, Runtime,
+    Connection, Manager, Pool, PoolError as GetError, Runtime,
     redis::{self, AsyncConnectionConfig, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind},
 };
 
@@ -11,6 +11,7 @@ use deadpool_redis::{
 #[derive(Clone)]
 pub struct RedisPool {
     pool: Pool,
+    timeout: Duration,
 }
 
 /// Why a Redis could not be asked. None of it holds a key, an argument or a URL: those may hold secrets.
@@ -33,25 +34,24 @@ pub enum PoolError {
 pub struct BadUrl;
 
 impl RedisPool {
-    /// At most `size` connections to the Redis at `url`; each wait (for a place, a connection, an answer) is bounded
-    /// by `timeout`. Nothing is connected yet.
+    /// At most `size` connections to the Redis at `url`. A query, the wait for a connection included, is given up after
+    /// `timeout`. Nothing is connected yet.
     ///
     /// # Errors
     /// [`BadUrl`] where `url` is not one.
     pub fn new(url: &str, size: usize, timeout: Duration) -> Result<Self, BadUrl> {
-        let timeout = Some(timeout);
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(timeout).set_response_timeout(timeout);
+        let limit = Some(timeout);
+        let config = AsyncConnectionConfig::new().set_connection_timeout(limit).set_response_timeout(limit);
         let manager = Manager::new_with_config(url, config).map_err(|_| BadUrl)?;
         let pool = Pool::builder(manager)
             .max_size(size)
-            .wait_timeout(timeout)
-            .create_timeout(timeout)
-            .recycle_timeout(timeout)
+            .wait_timeout(limit)
+            .create_timeout(limit)
+            .recycle_timeout(limit)
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|_| BadUrl)?;
-        Ok(Self { pool })
+        Ok(Self { pool, timeout })
     }
 
     /// Sends a pipeline in one round trip.
@@ -59,8 +59,18 @@ impl RedisPool {
     /// # Errors
     /// The first error of any of its commands; those behind it may have been carried out all the same.
     pub async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, PoolError> {
-        let mut connection = self.pool.get().await?;
-        Ok(pipeline.query_async(&mut connection).await?)
+        let query = async {
+            let mut connection = self.pool.get().await?;
+            let answer: Result<T, PoolError> =
+                pipeline.query_async(&mut connection).await.map_err(Into::into);
+            if let Err(PoolError::Unavailable(_)) = answer {
+                // Not back into the pool, where each of them would cost the next query its time.
+                drop(Connection::take(connection));
+            }
+            answer
+        };
+        // The pool's own limits are for each of its steps, and it may take as many as it has connections.
+        tokio::time::timeout(self.timeout, query).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
     /// Asks whether the Redis answers.
@@ -80,11 +90,15 @@ impl RedisPool {
     }
 }
 
+fn timed_out() -> PoolError {
+    PoolError::Unavailable("timed out".to_owned())
+}
+
 impl From<GetError> for PoolError {
     fn from(error: GetError) -> Self {
         match error {
             GetError::Backend(error) => error.into(),
-            GetError::Timeout(_) => Self::Unavailable("timed out waiting for a connection".to_owned()),
+            GetError::Timeout(_) => timed_out(),
             _ => Self::Unavailable("no connection to be had".to_owned()),
         }
     }

@@ -2,23 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, warn};
 
 use crate::{
     clock::Clock,
-    health::Health,
     hooks::Hooks,
     job::{Job, JobType},
     journal::{Journal, JournalError, Kept, Record},
     metrics::Metrics,
-    queue::{Attempt, JobState, Outcome, Queue, Settled},
+    queue::{Attempt, JobState, Outcome, Queue, Room, Settled},
     upkeep::keep_anew,
 };
 
 /// Fan-outs that one worker has under way at a time.
 const FAN_OUTS: usize = 16;
+/// Batches of reads that one worker has under way at a time: one is sent while another is answered.
+const READS: usize = 2;
 
 /// What a worker works with; every worker has the same.
 #[derive(Clone)]
@@ -33,44 +34,56 @@ pub struct Worker {
     pub clock: Clock,
     /// Counts how they end.
     pub metrics: Arc<Metrics>,
-    /// Is told while invalidations cannot be done.
-    pub health: Arc<Health>,
     /// Jobs that are taken at a time.
     pub batch: usize,
 }
 
 impl Worker {
-    /// Works until cancelled. A batch that has been taken is finished first.
+    /// Works until cancelled, and then finishes what it has taken. A slow fan-out holds up neither reads nor other
+    /// fan-outs, until there are so many slow ones that there is no room left.
     pub async fn run(self, cancelled: CancellationToken) {
-        while let Some(batch) = cancelled.run_until_cancelled(self.queue.take(self.batch)).await {
-            self.run_batch(batch).await;
+        let mut under_way = FuturesUnordered::new();
+        let (mut fan_outs, mut reads) = (0, 0);
+        while !cancelled.is_cancelled() {
+            let room = Room { jobs: self.batch, fan_outs: FAN_OUTS - fan_outs };
+            let has_room = room.fan_outs > 0 && reads < READS;
+            tokio::select! {
+                biased;
+                Some(done) = under_way.next(), if !under_way.is_empty() => match done {
+                    Done::FanOut => fan_outs -= 1,
+                    Done::Reads => reads -= 1,
+                },
+                taken = self.queue.take(room), if has_room => {
+                    let (batch, invalidations): (Vec<_>, Vec<_>) =
+                        taken.into_iter().partition(|attempt| attempt.job.job_type == JobType::Cache);
+                    fan_outs += invalidations.len();
+                    under_way.extend(invalidations.into_iter().map(|attempt| self.invalidate(attempt).boxed()));
+                    if !batch.is_empty() {
+                        reads += 1;
+                        under_way.push(self.cache(batch).boxed());
+                    }
+                }
+                () = cancelled.cancelled() => {}
+            }
         }
+        while under_way.next().await.is_some() {}
     }
 
-    /// `cache` jobs go to the store together; fan-outs go their own way beside them.
-    async fn run_batch(&self, batch: Vec<Attempt>) {
-        let (reads, fan_outs): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|attempt| attempt.job.job_type == JobType::Cache);
-        let fan_outs = fan_outs.into_iter().map(|attempt| self.invalidate(attempt));
-        tokio::join!(self.cache(reads), stream::iter(fan_outs).buffer_unordered(FAN_OUTS).collect::<()>());
-    }
-
-    async fn cache(&self, reads: Vec<Attempt>) {
-        if reads.is_empty() {
-            return;
-        }
+    async fn cache(&self, reads: Vec<Attempt>) -> Done {
         let began = self.clock.tick();
         let outcomes = self.hooks.cache(&reads).await;
         let ran = self.clock.tick().since(began);
         for (attempt, outcome) in reads.into_iter().zip(outcomes) {
             self.settle(Ran { attempt, ran }, outcome);
         }
+        Done::Reads
     }
 
-    async fn invalidate(&self, attempt: Attempt) {
+    async fn invalidate(&self, attempt: Attempt) -> Done {
         let began = self.clock.tick();
         let outcome = self.hooks.invalidate(&attempt).instrument(span_of(&attempt.job)).await;
         self.settle(Ran { attempt, ran: self.clock.tick().since(began) }, outcome);
+        Done::FanOut
     }
 
     /// Gives a job back. What follows from it is kept first, in one record with its end (DESIGN 5).
@@ -120,18 +133,13 @@ impl Worker {
             self.metrics.job_ended(job.job_type, state);
             span_of(job).in_scope(|| debug!(state = state.as_str(), "job ended"));
         }
-        self.tell_suspended(job.job_type);
     }
+}
 
-    fn tell_suspended(&self, job_type: JobType) {
-        if job_type != JobType::Invalidate {
-            return;
-        }
-        let suspended = self.queue.suspended();
-        let detail = (suspended > 0)
-            .then(|| format!("{suspended} invalidations wait to be tried again after a failure"));
-        self.health.report("invalidations", detail);
-    }
+/// Something that was under way is over.
+enum Done {
+    FanOut,
+    Reads,
 }
 
 /// An attempt that is over, and how long it took.

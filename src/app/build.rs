@@ -135,7 +135,6 @@ impl Parts {
             journal: self.journal.clone(),
             clock: self.clock,
             metrics: self.metrics.clone(),
-            health: self.health.clone(),
             batch: self.batch,
         }
     }

@@ -1,4 +1,4 @@
-//! Looks after what the service depends on: readiness says within a second what is away, and the log says it once.
+//! Looks after what the service depends on: readiness says within two seconds what is away, and the log says it once.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 use super::build::Parts;
 use crate::upkeep;
 
-/// Between two looks.
+/// Between two looks, and the longest that one waits for an answer.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Rows of the embedded store that are looked at each time, to remove what has expired.
 const SWEPT: usize = 4096;
@@ -25,12 +25,15 @@ pub(super) async fn run(parts: Parts, cancelled: CancellationToken) {
 
 async fn look(parts: &Parts) {
     let store = async {
-        let away = parts.relations.ping().await.err();
-        tell(parts, "store", away.map(|error| error.to_string()));
+        let trouble = match tokio::time::timeout(PAUSE, parts.relations.ping()).await {
+            Ok(answer) => answer.err().map(|error| error.to_string()),
+            Err(_) => Some("no answer to a ping".to_owned()),
+        };
+        tell(parts, "store", trouble);
     };
     let caches = async {
-        for (name, away) in parts.hooks.caches.ping().await {
-            tell(parts, &format!("cache:{name}"), away.map(|error| error.to_string()));
+        for (name, trouble) in parts.hooks.caches.ping(PAUSE).await {
+            tell(parts, &format!("cache:{name}"), trouble.map(|error| error.to_string()));
         }
     };
     tokio::join!(store, caches);

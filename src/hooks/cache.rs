@@ -9,7 +9,7 @@ use crate::{
     job::{CopyHeld, Job},
     judge::{ReadTime, Verdict, judge},
     queue::{Attempt, Outcome, Phase},
-    relations::{Member, Recorded, Recording, Stamp},
+    relations::{Member, Recorded, Recording, Stamp, StoreError},
     resource::Resource,
     secret::VaultEntry,
 };
@@ -56,24 +56,36 @@ impl<'a> Read<'a> {
             member: self.member.clone(),
             expires_at: self.job.accepted_at.after(self.copy.life).after(self.resource.guard),
             vault: hooks.keys.seal(self.copy.holder, &entry),
+            names_holder: entry.user_id.is_some(),
         }
     }
 }
 
-/// Records all reads, then evicts those that turn out to be stale. What has been recorded stays recorded if an
-/// eviction fails: its job is tried again.
+/// Records reads and evicts those that turn out to be stale. What the store refuses together is tried in halves, so that
+/// an entity whose record is unreadable costs no other.
 async fn record(hooks: &Hooks, reads: &[Read<'_>]) -> Vec<Outcome> {
-    if reads.is_empty() {
-        return Vec::new();
-    }
-    let (recordings, of_read) = fold(hooks, reads);
-    let recorded = match hooks.relations.record(&recordings).await {
-        Ok(recorded) => recorded,
-        Err(error) => {
-            let error = hooks.store_failed(error);
-            return reads.iter().map(|_| failed(&error)).collect();
+    let mut outcomes = Vec::with_capacity(reads.len());
+    let mut parts = vec![reads];
+    while let Some(part) = parts.pop() {
+        match record_together(hooks, part).await {
+            Ok(recorded) => outcomes.extend(recorded),
+            Err(StoreError::Refused(_) | StoreError::Unreadable(_)) if part.len() > 1 => {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.extend([second, first]);
+            }
+            Err(error) => {
+                let error = hooks.store_failed(error);
+                outcomes.extend(part.iter().map(|_| failed(&error)));
+            }
         }
-    };
+    }
+    outcomes
+}
+
+/// What has been recorded stays recorded if an eviction fails: its job is tried again.
+async fn record_together(hooks: &Hooks, reads: &[Read<'_>]) -> Result<Vec<Outcome>, StoreError> {
+    let (recordings, of_read) = fold(hooks, reads);
+    let recorded = hooks.relations.record(&recordings).await?;
     // Only now: a read that is older than the horizon may have missed a `stale` that has gone (DESIGN 7, rule 3).
     let now = hooks.clock.now();
     let stale: Vec<(usize, Stamp)> = reads
@@ -93,7 +105,7 @@ async fn record(hooks: &Hooks, reads: &[Read<'_>]) -> Vec<Outcome> {
             }
         }
     }
-    outcomes
+    Ok(outcomes)
 }
 
 /// One recording per member, with the latest expiry, and which of them each read is part of. Reads of one member

@@ -73,15 +73,20 @@ impl Chunk<'_> {
         let page = relations.walk(self.entity, fan_out.next(), MEMBERS_PER_CHUNK).await;
         let page = page.map_err(|error| self.hooks.store_failed(error))?;
         let (members, keys) = self.keys_of(&page.held, fan_out).await?;
-        fan_out.tally += self.removal.delete(&keys).await;
+        let deleted = self.removal.delete(&keys).await;
+        fan_out.tally.deleted += deleted.deleted;
         match self.removal.error() {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
                 let forgotten = relations.forget(self.entity, &members).await;
                 forgotten.map_err(|error| self.hooks.store_failed(error))?;
                 fan_out.tally.matched += members.len() as u64;
+                fan_out.tally.absent += deleted.absent;
             }
-            Some(error) => fan_out.incomplete = Some(error.into()),
+            Some(error) => {
+                fan_out.tally.failed += deleted.failed;
+                fan_out.incomplete = Some(error.into());
+            }
         }
         Ok(fan_out.advance(page.next))
     }

@@ -15,7 +15,7 @@ pub(super) async fn live() -> Json<Value> {
 
 /// Whether events are taken, and what is wrong meanwhile.
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> (StatusCode, Json<Readiness>) {
-    let readiness = service.health.readiness();
+    let readiness = service.health.readiness(service.queue.suspended());
     let status = match readiness.status {
         Status::Ok | Status::Degraded => StatusCode::OK,
         Status::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

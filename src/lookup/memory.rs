@@ -161,7 +161,13 @@ impl Index {
         let member = Member { holder: self.keys.holder_id(&token), variant: variant.map(Into::into) };
         let vault = self.keys.seal(member.holder, &VaultEntry { token, user_id: Some(user.into()) });
         let entity = entity.clone();
-        let recording = Recording { entity, member: member.clone(), expires_at: Timestamp(1_000), vault };
+        let recording = Recording {
+            entity,
+            member: member.clone(),
+            expires_at: Timestamp(1_000),
+            vault,
+            names_holder: true,
+        };
         self.relations.record(&[recording]).await.unwrap();
         member
     }

@@ -139,7 +139,8 @@ async fn a_vault_entry_that_does_not_open_leaves_the_user_unnamed() {
     let index = Index::new();
     let member = Member { holder: HolderId([7; 16]), variant: None };
     let vault = Sealed(b"not ours".to_vec());
-    let recording = Recording { entity: post("42"), member, expires_at: Timestamp(1), vault };
+    let recording =
+        Recording { entity: post("42"), member, expires_at: Timestamp(1), vault, names_holder: true };
     index.relations.record(&[recording]).await.unwrap();
     let page = index.lookup.holders(&post("42"), None, 10).await.unwrap();
     assert_eq!(page.items[0].user_id, None);

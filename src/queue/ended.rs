@@ -75,10 +75,13 @@ impl Ended {
         entry.kept
     }
 
-    /// A job's work goes on in another; whoever waits for it now waits for that one.
+    /// A job's work goes on in another; whoever still waits for it now waits for that one.
     pub(super) fn superseded(&mut self, entry: &Entry, by: JobId, now: Timestamp) {
         if let Some(watching) = self.watches.remove(&entry.job.id) {
-            self.watches.entry(by).or_default().extend(watching);
+            let still = watching.into_iter().filter(|watching| !watching.ends.is_closed());
+            let by = self.watches.entry(by).or_default();
+            by.retain(|watching| !watching.ends.is_closed());
+            by.extend(still);
         }
         let (state, finished_at, superseded_by) = (JobState::Superseded, Some(now), Some(by));
         self.finished.put(JobView { state, finished_at, superseded_by, ..entry.view() }, ());
@@ -109,6 +112,11 @@ impl Ended {
 
     pub(super) fn letters(&mut self) -> impl Iterator<Item = (&JobView, &mut DeadLetter)> {
         self.dead.jobs.values_mut().map(|(view, letter)| (&*view, letter))
+    }
+
+    #[cfg(test)]
+    pub(super) fn watchers(&self) -> usize {
+        self.watches.values().map(Vec::len).sum()
     }
 
     pub(super) fn dead(&self) -> usize {

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Tick,
     fan_out::FanOut,
-    job::{CopyHeld, Job},
+    job::{CopyHeld, Job, JobKey},
     journal::Ref,
 };
 
@@ -93,9 +93,13 @@ impl Entry {
         }
     }
 
-    /// Whether a job with the same key may take its work. A job that only evicts has a duty of its own.
-    pub(super) fn is_superceedable(&self) -> bool {
-        self.job.superceedable && self.phase == Phase::Work
+    /// The key under which another job may take its work, where one may. A job that only evicts has a duty of its own,
+    /// which it shares with others that evict the same copy.
+    pub(super) fn merge_key(&self) -> Option<JobKey> {
+        self.job.superceedable.then(|| match self.phase {
+            Phase::Work => self.job.key,
+            Phase::Evict(_) => JobKey(!self.job.key.0),
+        })
     }
 
     pub(super) fn start(&mut self, now: Tick) -> Attempt {

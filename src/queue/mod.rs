@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 pub use ended::Watch;
 pub use entry::{Attempt, Ending, Phase};
 pub use retry::RetryPolicy;
-pub use schedule::Aging;
+pub use schedule::{Aging, Room};
 pub use view::{JobState, JobView, QueueView, Tally};
 
 use crate::{
@@ -229,16 +229,17 @@ impl Queue {
         }
     }
 
-    /// Waits for jobs that may start, and takes up to `max` of them, the most urgent first. Each is to be given back
-    /// with [`Queue::settle`]. Safe to cancel.
-    pub async fn take(&self, max: usize) -> Vec<Attempt> {
+    /// Waits for jobs that may start, and takes as many as there is room for, the most urgent first. Each is to be given
+    /// back with [`Queue::settle`]. There must be room for a job of any type, so that the most urgent one can be taken.
+    /// Safe to cancel.
+    pub async fn take(&self, room: Room) -> Vec<Attempt> {
         loop {
             let mut woken = std::pin::pin!(self.ready.notified());
             // Interest is registered before the check, so that a push in between is not missed.
             woken.as_mut().enable();
             let (taken, next_ready) = {
                 let mut state = self.lock();
-                let taken = state.schedule.take(self.clock.tick(), max);
+                let taken = state.schedule.take(self.clock.tick(), room);
                 (taken, state.schedule.next_ready())
             };
             if !taken.is_empty() {
@@ -301,9 +302,12 @@ impl Queue {
     pub fn jobs(&self, only: Option<JobState>, after: Option<JobId>, limit: usize) -> Vec<JobView> {
         let state = self.lock();
         let mut views = state.ended.jobs(only, after, limit);
-        if only.is_none_or(|only| matches!(only, JobState::Queued | JobState::Running)) {
-            let waiting =
-                state.schedule.after(after).filter(|entry| only.is_none_or(|only| entry.state() == only));
+        if only == Some(JobState::Running) {
+            let running =
+                state.schedule.running().filter(|entry| after.is_none_or(|after| entry.job.id > after));
+            views.extend(running.map(Entry::view));
+        } else if only.is_none_or(|only| only == JobState::Queued) {
+            let waiting = state.schedule.after(after).filter(|entry| only.is_none() || !entry.running);
             views.extend(waiting.take(limit).map(Entry::view));
         }
         drop(state);
@@ -312,9 +316,9 @@ impl Queue {
         views
     }
 
-    /// Invalidations that wait after a failure.
+    /// Invalidations that wait or are tried again after a failure.
     pub fn suspended(&self) -> usize {
-        self.lock().schedule.queued().suspended
+        self.lock().schedule.suspended()
     }
 
     /// The queue at a glance.
@@ -327,7 +331,7 @@ impl Queue {
             running: state.schedule.len() - queued.total,
             dead: state.ended.dead(),
             bytes: state.schedule.bytes(),
-            suspended: queued.suspended,
+            suspended: state.schedule.suspended(),
             by_priority: queued.by_priority.clone(),
             by_topic: queued.by_topic.clone(),
             oldest_age: oldest_by_priority.values().max().copied().unwrap_or(Duration::ZERO),
@@ -391,7 +395,10 @@ impl State {
     fn end(&mut self, id: JobId, to: JobState, fan_out: Option<FanOut>, clock: &Clock) -> Settled {
         let Some(mut entry) = self.schedule.remove(id) else { return Settled::new(to) };
         entry.fan_out = fan_out.map(Box::new);
-        let dead = (to == JobState::Dead).then(|| KeepAnew::of_entry(&entry));
+        let dead = (to == JobState::Dead).then(|| KeepAnew {
+            dead: Some(entry.last_error.clone().unwrap_or_default()),
+            ..KeepAnew::of_entry(&entry)
+        });
         let let_go = self.ended.end(entry, to, clock.now()).into_vec();
         Settled { state: to, let_go, dead }
     }
@@ -440,10 +447,9 @@ impl Drop for Reserved {
 }
 
 impl KeepAnew {
+    /// A job that still has work to do, were it only to evict its copy: it is kept as one that is to be done.
     fn of_entry(entry: &Entry) -> Self {
-        let dead =
-            (entry.phase == Phase::Evict(Ending::Dead)).then(|| entry.last_error.clone().unwrap_or_default());
-        Self { job: entry.job.clone(), dead, kept: entry.kept.to_vec() }
+        Self { job: entry.job.clone(), dead: None, kept: entry.kept.to_vec() }
     }
 
     fn of_letter(view: &JobView, letter: &DeadLetter) -> Self {

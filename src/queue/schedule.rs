@@ -38,6 +38,28 @@ pub(super) struct Place {
     seq: u64,
 }
 
+/// How many jobs a worker has room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// Of all types.
+    pub jobs: usize,
+    /// Of these, invalidations: each may take long.
+    pub fan_outs: usize,
+}
+
+impl Room {
+    /// Makes use of it for a job; not where there is none.
+    fn take(&mut self, job_type: JobType) -> bool {
+        let for_it = if job_type == JobType::Invalidate { self.fan_outs } else { self.jobs };
+        if self.jobs == 0 || for_it == 0 {
+            return false;
+        }
+        self.jobs -= 1;
+        self.fan_outs -= usize::from(job_type == JobType::Invalidate);
+        true
+    }
+}
+
 /// A job that stands for so many is crowded, and again at each multiple.
 const CROWDED: usize = 64;
 
@@ -55,6 +77,7 @@ pub(super) struct Schedule {
     ready: BTreeMap<u16, BinaryHeap<Waiting>>,
     delayed: BinaryHeap<Waiting>,
     queued: Counts,
+    running: HashSet<usize>,
     bytes: usize,
     next_seq: u64,
     crowded: HashSet<JobKey>,
@@ -66,8 +89,8 @@ pub(super) struct Counts {
     pub(super) total: usize,
     pub(super) by_priority: BTreeMap<u16, usize>,
     pub(super) by_topic: BTreeMap<Arc<str>, usize>,
-    /// Invalidations that wait after a failure: the promise is suspended for their entities.
-    pub(super) suspended: usize,
+    /// Invalidations that wait after a failure.
+    suspended: usize,
 }
 
 impl Schedule {
@@ -80,6 +103,7 @@ impl Schedule {
             ready: BTreeMap::new(),
             delayed: BinaryHeap::new(),
             queued: Counts::default(),
+            running: HashSet::new(),
             bytes: 0,
             next_seq: 0,
             crowded: HashSet::new(),
@@ -133,12 +157,15 @@ impl Schedule {
         Some((self.entries[slot].job.id, older))
     }
 
-    /// Up to `max` jobs that may start at `now`, the most urgent first. They are running from here on.
-    pub(super) fn take(&mut self, now: Tick, max: usize) -> Vec<Attempt> {
+    /// Jobs that may start at `now`, the most urgent first, until `room` is used up. They are running from here on.
+    pub(super) fn take(&mut self, now: Tick, mut room: Room) -> Vec<Attempt> {
         self.promote(now);
         let mut taken = Vec::new();
-        while taken.len() < max {
-            let Some(slot) = self.pop_most_urgent() else { break };
+        while let Some((priority, slot)) = self.most_urgent() {
+            if !room.take(self.entries[slot].job.job_type) {
+                break;
+            }
+            self.ready.get_mut(&priority).and_then(BinaryHeap::pop);
             taken.push(self.start(slot, now));
         }
         taken
@@ -154,7 +181,8 @@ impl Schedule {
 
     /// A running job leaves.
     pub(super) fn remove(&mut self, id: JobId) -> Option<Entry> {
-        let slot = *self.by_id.get(&id).filter(|slot| self.entries[**slot].running)?;
+        let slot = *self.by_id.get(&id).filter(|slot| self.running.contains(*slot))?;
+        self.running.remove(&slot);
         self.by_id.remove(&id);
         let entry = self.entries.remove(slot);
         self.bytes -= entry.bytes;
@@ -168,6 +196,15 @@ impl Schedule {
     pub(super) fn after(&self, after: Option<JobId>) -> impl Iterator<Item = &Entry> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.by_id.range((from, Bound::Unbounded)).map(|(_, slot)| &self.entries[*slot])
+    }
+
+    pub(super) fn running(&self) -> impl Iterator<Item = &Entry> {
+        self.running.iter().map(|slot| &self.entries[*slot])
+    }
+
+    /// Invalidations that wait or are tried again after a failure: the promise is suspended for their entities.
+    pub(super) fn suspended(&self) -> usize {
+        self.queued.suspended + self.running().filter(|entry| is_suspended(entry)).count()
     }
 
     pub(super) fn queued(&self) -> &Counts {
@@ -241,7 +278,7 @@ impl Schedule {
     }
 
     fn same_key(&self, entry: &Entry) -> Option<usize> {
-        self.by_key.get(&entry.job.key).copied().filter(|_| entry.is_superceedable())
+        self.by_key.get(&entry.merge_key()?).copied()
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -258,8 +295,8 @@ impl Schedule {
     fn index(&mut self, slot: usize) {
         let entry = &self.entries[slot];
         self.by_id.insert(entry.job.id, slot);
-        if entry.is_superceedable() {
-            self.by_key.insert(entry.job.key, slot);
+        if let Some(key) = entry.merge_key() {
+            self.by_key.insert(key, slot);
         }
         self.bytes += entry.bytes;
         self.queued.add(entry);
@@ -268,14 +305,16 @@ impl Schedule {
     fn note_crowded(&mut self, slot: usize) {
         let entry = &self.entries[slot];
         if entry.kept.len().is_multiple_of(CROWDED) {
-            self.crowded.insert(entry.job.key);
+            self.crowded.extend(entry.merge_key());
         }
     }
 
     fn unindex(&mut self, slot: usize) {
         let entry = &self.entries[slot];
         self.by_id.remove(&entry.job.id);
-        self.by_key.remove(&entry.job.key);
+        if let Some(key) = entry.merge_key() {
+            self.by_key.remove(&key);
+        }
         self.bytes -= entry.bytes;
         self.queued.subtract(entry);
     }
@@ -303,22 +342,26 @@ impl Schedule {
         });
     }
 
-    fn pop_most_urgent(&mut self) -> Option<usize> {
+    /// The job that is next, and the heap at whose head it is.
+    fn most_urgent(&mut self) -> Option<(u16, usize)> {
         self.drop_left_places();
         let head = |(priority, heap): (&u16, &BinaryHeap<Waiting>)| {
-            let Reverse((ready_at, seq, _)) = *heap.peek()?;
-            Some(Place { priority: *priority, ready_at, seq })
+            let Reverse((ready_at, seq, slot)) = *heap.peek()?;
+            Some((Place { priority: *priority, ready_at, seq }, slot))
         };
-        let next = self.ready.iter().filter_map(head).min_by_key(|place| self.urgency(*place))?;
-        self.ready.get_mut(&next.priority)?.pop().map(|Reverse((.., slot))| slot)
+        let heads = self.ready.iter().filter_map(head);
+        heads.min_by_key(|(place, _)| self.urgency(*place)).map(|(place, slot)| (place.priority, slot))
     }
 
     fn start(&mut self, slot: usize, now: Tick) -> Attempt {
         let entry = &mut self.entries[slot];
         self.queued.subtract(entry);
-        if self.by_key.get(&entry.job.key) == Some(&slot) {
-            self.by_key.remove(&entry.job.key);
+        if let Some(key) = entry.merge_key()
+            && self.by_key.get(&key) == Some(&slot)
+        {
+            self.by_key.remove(&key);
         }
+        self.running.insert(slot);
         entry.start(now)
     }
 }

@@ -65,6 +65,10 @@ fn queue(capacity: usize) -> Arc<Queue> {
     Arc::new(Queue::new(limits, Clock::start()))
 }
 
+fn room(jobs: usize) -> Room {
+    Room { jobs, fan_outs: jobs }
+}
+
 fn push(queue: &Arc<Queue>, jobs: Vec<Job>) -> Result<Vec<Pushed>, Full> {
     Ok(queue.reserve(&jobs)?.push(jobs.into_iter().map(|job| (job, 1))))
 }
@@ -118,7 +122,7 @@ fn runs_as_the_naive_model(aging: Aging, steps: Vec<Step>) {
             }
             Step::Take { later, max } => {
                 now = Tick(now.0 + later);
-                for attempt in schedule.take(now, max) {
+                for attempt in schedule.take(now, room(max)) {
                     let expected =
                         waiting.remove(naive_next(&waiting, aging, now).expect("the model has one too"));
                     assert_eq!(attempt.job.id, expected.id);
@@ -162,7 +166,7 @@ proptest! {
                 waiting[key as usize].push(job.clone());
                 let (_, superseded) = schedule.push(job, 0);
                 prop_assert_eq!(superseded.is_some(), waiting[key as usize].len() > 1);
-            } else if let Some(attempt) = schedule.take(Tick(now), 1).pop() {
+            } else if let Some(attempt) = schedule.take(Tick(now), room(1)).pop() {
                 let pushed = std::mem::take(&mut waiting[attempt.job.key.0 as usize]);
                 prop_assert_eq!(attempt.job.id, pushed.last().expect("one was pushed").id);
                 let earliest = pushed.iter().map(|job| job.occurred_at).min().flatten();
@@ -186,7 +190,7 @@ fn a_superseding_job_that_is_more_urgent_takes_its_own_place() {
     let urgent = Job { key: JobKey(1), ..job(3, 0, 0) };
     let id = urgent.id;
     schedule.push(urgent, 0);
-    assert_eq!(schedule.take(Tick(0), 1)[0].job.id, id);
+    assert_eq!(schedule.take(Tick(0), room(1))[0].job.id, id);
 }
 
 #[test]
@@ -196,14 +200,14 @@ fn a_job_that_is_not_superceedable_neither_supersedes_nor_is_superseded() {
     for job in [alone.clone(), Job { id: JobId::new(Timestamp(2)), ..alone }, job(1, 0, 0)] {
         assert!(schedule.push(job, 0).1.is_none());
     }
-    assert_eq!(schedule.take(Tick(0), 9).len(), 3);
+    assert_eq!(schedule.take(Tick(0), room(9)).len(), 3);
 }
 
 #[test]
 fn a_running_job_is_not_superseded_the_new_one_queues() {
     let mut schedule = Schedule::new(Aging::Strict);
     schedule.push(job(1, 0, 0), 0);
-    assert_eq!(schedule.take(Tick(0), 1).len(), 1);
+    assert_eq!(schedule.take(Tick(0), room(1)).len(), 1);
     assert!(schedule.push(job(1, 0, 0), 0).1.is_none());
     assert_eq!((schedule.len(), schedule.queued().total), (2, 1));
 }
@@ -213,7 +217,7 @@ fn merged_invalidations_cover_the_latest_write_under_the_highest_generation() {
     let mut schedule = Schedule::new(Aging::Strict);
     schedule.push(Job { occurred_at: Some(Timestamp(900)), generation: Some(7), ..job(1, 0, 0) }, 0);
     schedule.push(Job { occurred_at: Some(Timestamp(500)), generation: Some(3), ..job(1, 0, 0) }, 0);
-    let merged = &schedule.take(Tick(0), 1)[0].job;
+    let merged = &schedule.take(Tick(0), room(1))[0].job;
     assert_eq!((merged.occurred_at, merged.generation), (Some(Timestamp(900)), Some(7)));
 }
 
@@ -222,7 +226,7 @@ fn merged_reads_are_under_the_lowest_generation() {
     let mut schedule = Schedule::new(Aging::Strict);
     schedule.push(cache_job(1, Some(5), Some(7), 10, 100), 0);
     schedule.push(cache_job(1, Some(9), Some(4), 20, 100), 0);
-    let merged = &schedule.take(Tick(100), 1)[0].job;
+    let merged = &schedule.take(Tick(100), room(1))[0].job;
     assert_eq!((merged.occurred_at, merged.generation), (Some(Timestamp(5)), Some(4)));
 }
 
@@ -231,7 +235,7 @@ fn a_dated_read_merged_with_one_under_a_generation_is_trusted_by_neither() {
     let mut schedule = Schedule::new(Aging::Strict);
     schedule.push(cache_job(1, Some(5), None, 10, 100), 0);
     schedule.push(cache_job(1, None, Some(4), 20, 100), 0);
-    let merged = &schedule.take(Tick(100), 1)[0].job;
+    let merged = &schedule.take(Tick(100), room(1))[0].job;
     assert_eq!((merged.occurred_at, merged.generation), (None, None));
 }
 
@@ -243,7 +247,7 @@ fn the_later_expiry_of_two_merged_jobs_holds() {
         let mut schedule = Schedule::new(Aging::Strict);
         schedule.push(Job { expires_at: first.map(Tick), ..cache_job(1, None, None, 1, 1) }, 0);
         schedule.push(Job { expires_at: second.map(Tick), ..cache_job(1, None, None, 2, 1) }, 0);
-        assert_eq!(schedule.take(Tick(2), 1)[0].job.expires_at, merged.map(Tick));
+        assert_eq!(schedule.take(Tick(2), room(1))[0].job.expires_at, merged.map(Tick));
     }
 }
 
@@ -264,7 +268,7 @@ fn a_fan_out_that_had_begun_starts_again_when_it_is_superseded() {
 }
 
 fn take(queue: &Queue) -> Attempt {
-    let mut taken = queue.lock().schedule.take(queue.clock.tick(), 1);
+    let mut taken = queue.lock().schedule.take(queue.clock.tick(), room(1));
     taken.pop().expect("a job is ready")
 }
 
@@ -315,11 +319,11 @@ fn follow_ups_are_exempt_from_the_bound() {
 async fn a_job_waits_for_its_due_time_and_a_failed_one_for_its_backoff() {
     let queue = queue(10);
     push(&queue, vec![job(1, 0, 5_000_000)]).unwrap();
-    let taken = queue.take(1).await;
+    let taken = queue.take(room(1)).await;
     assert_eq!(queue.clock.tick(), Tick(5_000_000));
     settle(&queue, taken[0].job.id, failed("no"), 1.0);
     assert_eq!(queue.view().suspended, 1);
-    let again = queue.take(1).await;
+    let again = queue.take(room(1)).await;
     assert_eq!(again[0].failures, 1);
     assert!(queue.clock.tick() >= Tick(6_000_000));
 }
@@ -340,12 +344,12 @@ async fn a_cache_job_that_keeps_failing_is_evicted_and_becomes_a_dead_letter() {
     let queue = queue(10);
     let id = push(&queue, vec![cache_job(1, None, None, 0, 100)]).unwrap()[0].id;
     for _ in 0..2 {
-        let taken = queue.take(1).await;
+        let taken = queue.take(room(1)).await;
         assert_eq!(taken[0].phase, Phase::Work);
         settle(&queue, id, failed("store unavailable"), 0.0);
     }
     for _ in 0..3 {
-        let taken = queue.take(1).await;
+        let taken = queue.take(room(1)).await;
         assert_eq!(
             taken[0].phase,
             Phase::Evict(Ending::Dead),
@@ -353,7 +357,7 @@ async fn a_cache_job_that_keeps_failing_is_evicted_and_becomes_a_dead_letter() {
         );
         settle(&queue, id, failed("cache unavailable"), 0.0);
     }
-    queue.take(1).await;
+    queue.take(room(1)).await;
     settle(&queue, id, Outcome::Evicted(Ending::Dead), 0.0);
     let view = queue.job(id).unwrap();
     assert_eq!((view.state, view.last_error.as_deref()), (JobState::Dead, Some("cache unavailable")));
@@ -366,7 +370,7 @@ async fn an_invalidation_never_gives_up() {
     let queue = queue(10);
     let id = push(&queue, vec![job(1, 0, 0)]).unwrap()[0].id;
     for failures in 0..50 {
-        let taken = queue.take(1).await;
+        let taken = queue.take(room(1)).await;
         assert_eq!((taken[0].phase, taken[0].failures), (Phase::Work, failures));
         settle(&queue, id, failed("cache unavailable"), 1.0);
     }
@@ -391,7 +395,7 @@ async fn a_watch_sees_every_job_end_and_a_superseded_one_with_its_survivor() {
     let queue = queue(10);
     let (pushed, watch) = push_watched(&queue, vec![job(1, 0, 0), job(2, 0, 0), job(1, 0, 0)]);
     assert_eq!(pushed[2].supersedes, Some(pushed[0].id));
-    for taken in queue.take(10).await {
+    for taken in queue.take(room(10)).await {
         settle(&queue, taken.job.id, done(), 0.0);
     }
     let ends = watch.all(Duration::from_secs(1)).await.unwrap();
@@ -503,4 +507,67 @@ fn waiting_jobs_and_dead_letters_of_a_sparse_segment_are_to_be_kept_anew() {
         assert_eq!(queue.kept_anew(anew, 2).len(), 1);
     }
     assert!(queue.to_keep_anew(Some(1), 10).is_empty());
+}
+
+#[test]
+fn invalidations_beyond_the_room_for_fan_outs_wait_and_keep_their_turn() {
+    let mut schedule = Schedule::new(Aging::Strict);
+    for n in 1..=3 {
+        schedule.push(job(n, 0, 0), 0);
+    }
+    schedule.push(cache_job(9, None, None, 0, 1), 0);
+    assert_eq!(schedule.take(Tick(0), Room { jobs: 9, fan_outs: 2 }).len(), 2);
+    let rest = schedule.take(Tick(0), Room { jobs: 9, fan_outs: 2 });
+    let types: Vec<JobType> = rest.iter().map(|attempt| attempt.job.job_type).collect();
+    assert_eq!(types, [JobType::Invalidate, JobType::Cache]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn evictions_of_one_copy_that_cannot_be_done_become_one() {
+    let queue = queue(10);
+    for n in 0..5 {
+        push(&queue, vec![Job { expires_at: Some(Tick(0)), ..cache_job(1, None, None, n, 100) }]).unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for taken in queue.take(room(9)).await {
+            assert_eq!(taken.phase, Phase::Evict(Ending::Expired));
+            settle(&queue, taken.job.id, failed("cache unavailable"), 1.0);
+        }
+    }
+    assert_eq!(queue.view().queued, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_no_longer_waits_is_forgotten() {
+    let queue = queue(10);
+    for _ in 0..100 {
+        drop(push_watched(&queue, vec![job(1, 0, 0)]));
+    }
+    assert_eq!(queue.lock().ended.watchers(), 1, "only the last one has not been noticed yet");
+}
+
+#[test]
+fn running_jobs_are_listed_without_looking_at_those_that_wait() {
+    let queue = queue(10);
+    push(&queue, vec![job(1, 0, 0), job(2, 0, 0), job(3, 0, 0)]).unwrap();
+    let running = take(&queue).job.id;
+    let listed: Vec<JobId> =
+        queue.jobs(Some(JobState::Running), None, 10).iter().map(|view| view.id).collect();
+    assert_eq!(listed, [running]);
+    assert_eq!(queue.jobs(Some(JobState::Queued), None, 10).len(), 2);
+    assert_eq!(queue.jobs(None, None, 10).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_given_up_is_kept_as_a_dead_letter_only_when_its_copy_is_gone() {
+    let queue = queue(10);
+    let id = push(&queue, vec![cache_job(1, None, None, 0, 100)]).unwrap()[0].id;
+    for _ in 0..3 {
+        queue.take(room(1)).await;
+        assert!(queue.settle(id, failed("unavailable"), 0, 0.0).dead.is_none());
+    }
+    assert_eq!(queue.to_keep_anew(Some(1), 10)[0].dead, None, "its copy is still to be evicted");
+    queue.take(room(1)).await;
+    let settled = queue.settle(id, Outcome::Evicted(Ending::Dead), 0, 0.0);
+    assert_eq!(settled.dead.unwrap().dead.as_deref(), Some("unavailable"));
+    assert!(settled.let_go.is_empty(), "it stays in the journal");
 }

@@ -82,6 +82,8 @@ pub struct Recording {
     pub expires_at: Timestamp,
     /// The holder's vault entry.
     pub vault: Sealed,
+    /// Whether that says who the holder is. One that does not never takes the place of one that may.
+    pub names_holder: bool,
 }
 
 /// What a recording found.

@@ -33,6 +33,7 @@ macro_rules! sentences {
             recording: recording_beside_expired_members_drops_no_living_one,
             recording: vault_entries_come_back_in_order_with_none_for_unknown_holders,
             recording: a_vault_entry_is_only_ever_extended_and_outlives_its_last_relationship,
+            recording: a_vault_entry_that_names_its_holder_is_not_replaced_by_one_that_does_not,
             recording: a_store_is_tied_to_the_first_secret_that_claims_it,
             recording: a_store_that_is_well_answers,
             removing: a_member_is_dropped_only_with_the_stamp_that_was_read,
@@ -94,7 +95,13 @@ fn variant(number: usize, template: &str) -> Member {
 /// A relationship that lives for another hour.
 fn living(entity: &Entity, member: &Member) -> Recording {
     let vault = Sealed(member.holder.0.to_vec());
-    Recording { entity: entity.clone(), member: member.clone(), expires_at: now().after(HOUR), vault }
+    Recording {
+        entity: entity.clone(),
+        member: member.clone(),
+        expires_at: now().after(HOUR),
+        vault,
+        names_holder: true,
+    }
 }
 
 /// A relationship that ended an hour ago, and its vault entry with it.

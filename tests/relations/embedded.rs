@@ -44,6 +44,7 @@ fn recording(holder: u8, is_living: bool) -> Recording {
         member: Member { holder: HolderId([holder; 16]), variant: None },
         expires_at: if is_living { now.after(HOUR) } else { now.before(HOUR) },
         vault: Sealed(vec![holder]),
+        names_holder: true,
     }
 }
 

@@ -41,6 +41,7 @@ fn recording(holder: u64, variant: Option<&str>) -> Recording {
         member: Member { holder: HolderId(id), variant: variant.map(Into::into) },
         expires_at: Clock::start().now().after(Duration::from_secs(300)),
         vault: Sealed(b"sealed".to_vec()),
+        names_holder: false,
     }
 }
 

@@ -136,6 +136,7 @@ mod tests {
             member: Member { holder: HolderId([7; 16]), variant: None },
             expires_at: clock.now().before(hour),
             vault: Sealed(vec![1]),
+            names_holder: true,
         };
         store.record(std::slice::from_ref(&recording)).await.unwrap();
 

@@ -132,9 +132,17 @@ impl<'txn> Tables<'txn> {
 
     fn extend_vault(&mut self, recording: &Recording) -> Result<()> {
         let holder = recording.member.holder.0.as_slice();
-        let known = self.vault.get(holder)?.map_or(0, |row| row.value().0);
-        let ends = recording.expires_at.after(VAULT_OUTLIVES).0.max(known);
-        self.vault.insert(holder, (ends, recording.vault.0.as_slice()))?;
+        let known = self.vault.get(holder)?.map(|row| (row.value().0, row.value().1.to_vec()));
+        let ends = recording.expires_at.after(VAULT_OUTLIVES).0;
+        match known {
+            Some((known, sealed)) if !recording.names_holder => {
+                self.vault.insert(holder, (ends.max(known), sealed.as_slice()))?
+            }
+            known => {
+                let known = known.map_or(0, |(known, _)| known);
+                self.vault.insert(holder, (ends.max(known), recording.vault.0.as_slice()))?
+            }
+        };
         Ok(())
     }
 

@@ -66,7 +66,8 @@ impl RedisStore {
             batch.iter().map(|recording| self.keys.vault(recording.member.holder)).collect();
         let mut call = Script::Vault.call(&keys);
         for recording in batch {
-            call.arg(&recording.vault.0).arg(recording.expires_at.after(VAULT_OUTLIVES).0);
+            let expires = recording.expires_at.after(VAULT_OUTLIVES).0;
+            call.arg(&recording.vault.0).arg(expires).arg(u8::from(recording.names_holder));
         }
         call
     }

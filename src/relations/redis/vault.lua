@@ -1,8 +1,11 @@
--- Writes vault entries. An entry is only ever extended.
--- KEYS: the entries. ARGV: for each its sealed bytes and when it may expire, in milliseconds.
+-- Writes vault entries. An entry is only ever extended, and one that names its holder is not replaced by one that does not.
+-- KEYS: the entries. ARGV: for each its sealed bytes, when it may expire (ms), and 1 where it names the holder.
 for i, key in ipairs(KEYS) do
-  local expires = tonumber(ARGV[2 * i])
-  if redis.call('PEXPIRETIME', key) < expires then
-    redis.call('SET', key, ARGV[2 * i - 1], 'PXAT', ARGV[2 * i])
+  local sealed, expires, names = ARGV[3 * i - 2], tonumber(ARGV[3 * i - 1]), ARGV[3 * i] == '1'
+  local known = redis.call('PEXPIRETIME', key)
+  if known < 0 or names then
+    redis.call('SET', key, sealed, 'PXAT', string.format('%.0f', math.max(known, expires)))
+  elseif known < expires then
+    redis.call('PEXPIREAT', key, ARGV[3 * i - 1])
   end
 end

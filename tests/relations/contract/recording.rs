@@ -143,6 +143,27 @@ pub(crate) async fn a_vault_entry_is_only_ever_extended_and_outlives_its_last_re
     assert_eq!(store.vault(&[member(3).holder]).await.unwrap(), [None]);
 }
 
+pub(crate) async fn a_vault_entry_that_names_its_holder_is_not_replaced_by_one_that_does_not(
+    store: &dyn Relations,
+) {
+    let (entity, holder) = (post("42"), member(1));
+    let entry = |text: &str, names_holder| Recording {
+        vault: Sealed(text.as_bytes().to_vec()),
+        names_holder,
+        ..living(&entity, &holder)
+    };
+    for (entry, kept) in [
+        (entry("nobody", false), "nobody"),
+        (entry("alice", true), "alice"),
+        (Recording { expires_at: now().after(2 * HOUR), ..entry("nobody", false) }, "alice"),
+        (entry("alice of late", true), "alice of late"),
+    ] {
+        record(store, &entry).await;
+        let found = store.vault(&[holder.holder]).await.unwrap();
+        assert_eq!(found, [Some(Sealed(kept.as_bytes().to_vec()))]);
+    }
+}
+
 pub(crate) async fn a_store_is_tied_to_the_first_secret_that_claims_it(store: &dyn Relations) {
     store.claim("0123456789abcdef").await.unwrap();
     store.claim("0123456789abcdef").await.unwrap();
