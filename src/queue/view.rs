@@ -23,7 +23,7 @@ pub enum JobState {
     Superseded,
     /// It was not worth starting any more; its copy was evicted.
     Expired,
-    /// It failed too often; its copy was evicted. Kept until retried or discarded.
+    /// It failed too often; its copy was evicted. Kept, the last so many of them.
     Dead,
 }
 
