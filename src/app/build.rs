@@ -22,7 +22,7 @@ use crate::{
     hooks::Hooks,
     http::{Auth, Limits, RenderMetrics, Service},
     ingest::Ingest,
-    journal::{Journal, Log, Settings, Volatile},
+    journal::{self, Journal, Log, Settings, Volatile},
     lookup::Lookup,
     metrics::Metrics,
     queue::{Queue, QueueLimits, RetryPolicy},
@@ -206,6 +206,9 @@ fn journal(config: &JournalConfig, keys: &Arc<Keys>, clock: Clock) -> anyhow::Re
     let level = config.level.as_str();
     if config.level == Level::None {
         warn!(level, "there is no journal: jobs that wait are lost when the process dies");
+        if journal::is_there(&config.path) {
+            warn!(path = %config.path.display(), "a journal is there and is not replayed: jobs may be left in it");
+        }
         return Ok((Arc::new(Volatile), None));
     }
     let settings = Settings { sync: config.level == Level::Fsync, file_bytes: JOURNAL_FILE_BYTES };

@@ -90,6 +90,11 @@ impl OpenError {
     }
 }
 
+/// Whether a folder holds a journal: one that is not opened keeps its jobs to itself.
+pub fn is_there(folder: &Path) -> bool {
+    segments::list(folder).is_ok_and(|(files, _)| !files.is_empty())
+}
+
 /// No journal: jobs are lost with the process.
 pub struct Volatile;
 

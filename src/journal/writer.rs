@@ -22,6 +22,10 @@ use crate::secret::{Keys, RecordKey};
 
 /// Bytes that are written together at the most.
 const TOGETHER: usize = 8 << 20;
+/// Jobs to let go that are written without waiting for a write to go with.
+const FORGOTTEN: usize = 10_000;
+/// How long they wait for one.
+const FLUSH: Duration = Duration::from_millis(100);
 /// How long to wait before what could not be written is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -116,7 +120,9 @@ impl Writer {
     pub(super) fn run(mut self, requests: &mpsc::Receiver<Request>) {
         loop {
             match self.wait(requests) {
-                Ok(first) => self.serve(first, requests),
+                // Nobody waits for these: they go with the next write, or when there are many.
+                Ok(Request::Forget { ended }) if self.ended.len() < FORGOTTEN => self.ended.extend(ended),
+                Ok(first) => self.serve(Some(first), requests),
                 Err(mpsc::RecvTimeoutError::Timeout) => self.serve(None, requests),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
@@ -127,11 +133,12 @@ impl Writer {
     }
 
     /// The next request. While something is owed or wrong, not for ever.
-    fn wait(&self, requests: &mpsc::Receiver<Request>) -> Result<Option<Request>, mpsc::RecvTimeoutError> {
-        if self.ended.is_empty() && self.is_well() {
-            return requests.recv().map(Some).map_err(|_| mpsc::RecvTimeoutError::Disconnected);
+    fn wait(&self, requests: &mpsc::Receiver<Request>) -> Result<Request, mpsc::RecvTimeoutError> {
+        match (self.is_well(), self.ended.is_empty()) {
+            (true, true) => requests.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+            (true, false) => requests.recv_timeout(FLUSH),
+            (false, _) => requests.recv_timeout(RETRY),
         }
-        requests.recv_timeout(RETRY).map(Some)
     }
 
     /// Writes a request and all that have come meanwhile, and what is to be let go, together.
@@ -145,7 +152,9 @@ impl Writer {
         }
         let ended = std::mem::take(&mut self.ended);
         self.put_ended(&ended, &mut buffer);
-        match ready.and_then(|()| self.append(&buffer)) {
+        // What is let go need not be safe: a job that comes back is done again.
+        let sync = self.settings.sync && !waiting.is_empty();
+        match ready.and_then(|()| self.append(&buffer, sync)) {
             Ok(()) => self.wrote(waiting, &ended),
             Err(error) => self.failed(waiting, ended, &error),
         }
@@ -183,12 +192,11 @@ impl Writer {
 
     /// Adds to the current file. After an error the file is cut back and given up for a new one: what an operating
     /// system has failed to sync once, it may report as synced the next time.
-    fn append(&mut self, buffer: &[u8]) -> io::Result<()> {
-        let (length, sync) = (self.current.length, self.settings.sync);
+    fn append(&mut self, buffer: &[u8], sync: bool) -> io::Result<()> {
+        let length = self.current.length;
         let file = self.ensure_file()?;
         let written = file.write_all_at(buffer, length);
-        let written =
-            written.and_then(|()| if sync && !buffer.is_empty() { file.sync_data() } else { Ok(()) });
+        let written = written.and_then(|()| if sync { file.sync_data() } else { Ok(()) });
         if written.is_err() {
             // Where even this fails, what is left over is read as damage and holds nothing that was answered.
             let _ = file.set_len(length);
