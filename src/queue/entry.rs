@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Tick,
     fan_out::FanOut,
-    job::{CopyHeld, Job, JobKey},
+    job::{CopyHeld, Job, JobKey, JobType},
     journal::Ref,
 };
 
@@ -100,6 +100,11 @@ impl Entry {
             Phase::Work => self.job.key,
             Phase::Evict(_) => JobKey(!self.job.key.0),
         })
+    }
+
+    /// An invalidation that has failed: until it is done the promise is suspended for its entity.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.job.job_type == JobType::Invalidate && self.failures > 0
     }
 
     pub(super) fn start(&mut self, now: Tick) -> Attempt {

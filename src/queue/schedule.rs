@@ -12,6 +12,7 @@ use std::{
 use slab::Slab;
 
 use super::{
+    counts::Counts,
     entry::{Attempt, Entry},
     merge::merge,
 };
@@ -81,16 +82,6 @@ pub(super) struct Schedule {
     bytes: usize,
     next_seq: u64,
     crowded: HashSet<JobKey>,
-}
-
-/// Queued jobs, counted as they come and go, so that looking costs nothing.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) total: usize,
-    pub(super) by_priority: BTreeMap<u16, usize>,
-    pub(super) by_topic: BTreeMap<Arc<str>, usize>,
-    /// Invalidations that wait after a failure.
-    suspended: usize,
 }
 
 impl Schedule {
@@ -204,7 +195,7 @@ impl Schedule {
 
     /// Invalidations that wait or are tried again after a failure: the promise is suspended for their entities.
     pub(super) fn suspended(&self) -> usize {
-        self.queued.suspended + self.running().filter(|entry| is_suspended(entry)).count()
+        self.queued.suspended + self.running().filter(|entry| entry.is_suspended()).count()
     }
 
     pub(super) fn queued(&self) -> &Counts {
@@ -374,33 +365,4 @@ fn place_held(entries: &Slab<Entry>, slot: usize, seq: u64) -> Option<Place> {
 
 fn as_micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-impl Counts {
-    fn add(&mut self, entry: &Entry) {
-        self.total += 1;
-        *self.by_priority.entry(entry.job.priority).or_default() += 1;
-        *self.by_topic.entry(entry.job.topic.clone()).or_default() += 1;
-        self.suspended += usize::from(is_suspended(entry));
-    }
-
-    fn subtract(&mut self, entry: &Entry) {
-        self.total -= 1;
-        decrement(&mut self.by_priority, &entry.job.priority);
-        decrement(&mut self.by_topic, &entry.job.topic);
-        self.suspended -= usize::from(is_suspended(entry));
-    }
-}
-
-fn is_suspended(entry: &Entry) -> bool {
-    entry.job.job_type == JobType::Invalidate && entry.failures > 0
-}
-
-fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
-    }
 }

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{entry::Phase, schedule::Schedule, *};
+use super::{schedule::Schedule, *};
 use crate::{
-    clock::{Tick, Timestamp},
+    clock::{Clock, Tick, Timestamp},
     event::{AccessToken, Entity},
-    job::{CopyHeld, JobKey},
+    job::{CopyHeld, JobKey, JobType},
     secret::HolderId,
 };
 

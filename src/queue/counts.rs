@@ -1,0 +1,40 @@
+//! How many jobs wait, and of what kind.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::entry::Entry;
+
+/// Queued jobs, counted as they come and go, so that looking costs nothing.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) total: usize,
+    pub(super) by_priority: BTreeMap<u16, usize>,
+    pub(super) by_topic: BTreeMap<Arc<str>, usize>,
+    /// Invalidations that wait after a failure.
+    pub(super) suspended: usize,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, entry: &Entry) {
+        self.total += 1;
+        *self.by_priority.entry(entry.job.priority).or_default() += 1;
+        *self.by_topic.entry(entry.job.topic.clone()).or_default() += 1;
+        self.suspended += usize::from(entry.is_suspended());
+    }
+
+    pub(super) fn subtract(&mut self, entry: &Entry) {
+        self.total -= 1;
+        decrement(&mut self.by_priority, &entry.job.priority);
+        decrement(&mut self.by_topic, &entry.job.topic);
+        self.suspended -= usize::from(entry.is_suspended());
+    }
+}
+
+fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}

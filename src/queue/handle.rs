@@ -1,0 +1,184 @@
+//! The queue as many tasks share it. The lock is held for a moment and never across an await; whoever changes what is ready
+//! notifies after unlocking.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    Attempt, JobState, JobView, Outcome, Pushed, QueueLimits, QueueView, Room, Settled, Watch, entry::Entry,
+    state::State,
+};
+use crate::{
+    clock::Clock,
+    job::{Job, JobId},
+};
+
+/// The queue that ingest pushes to and workers take from.
+#[derive(Debug)]
+pub struct Queue {
+    pub(super) limits: QueueLimits,
+    pub(super) clock: Clock,
+    state: Mutex<State>,
+    ready: Notify,
+    settled: Notify,
+}
+
+impl Queue {
+    /// An empty queue.
+    pub fn new(limits: QueueLimits, clock: Clock) -> Self {
+        let state = State::new(&limits);
+        Self { limits, clock, state: Mutex::new(state), ready: Notify::new(), settled: Notify::new() }
+    }
+
+    /// Queues jobs, each with the segment that the journal keeps it in, however full the queue is: what room was kept for,
+    /// and what the journal gives back.
+    pub fn push(&self, jobs: impl IntoIterator<Item = (Job, u32)>) -> Vec<Pushed> {
+        let mut state = self.lock();
+        let pushed = jobs.into_iter().map(|(job, segment)| state.push(job, segment, &self.clock)).collect();
+        drop(state);
+        self.ready.notify_one();
+        pushed
+    }
+
+    /// As [`Queue::push`], with a watch that sees the jobs end.
+    pub fn push_watched(&self, jobs: impl IntoIterator<Item = (Job, u32)>) -> (Vec<Pushed>, Watch) {
+        let mut state = self.lock();
+        let pushed: Vec<Pushed> =
+            jobs.into_iter().map(|(job, segment)| state.push(job, segment, &self.clock)).collect();
+        let watch = state.ended.watch(&survivors(&pushed));
+        drop(state);
+        self.ready.notify_one();
+        (pushed, watch)
+    }
+
+    /// Waits for jobs that may start, and takes as many as there is room for, the most urgent first. Each is to be given
+    /// back with [`Queue::settle`]. There must be room for a job of any type, so that the most urgent one can be taken.
+    /// Safe to cancel.
+    pub async fn take(&self, room: Room) -> Vec<Attempt> {
+        loop {
+            let mut woken = std::pin::pin!(self.ready.notified());
+            // Interest is registered before the check, so that a push in between is not missed.
+            woken.as_mut().enable();
+            let (taken, next_ready) = {
+                let mut state = self.lock();
+                let taken = state.schedule.take(self.clock.tick(), room);
+                (taken, state.schedule.next_ready())
+            };
+            if !taken.is_empty() {
+                if next_ready.is_some() {
+                    self.ready.notify_one();
+                }
+                return taken;
+            }
+            match next_ready {
+                Some(tick) => {
+                    let _ = tokio::time::timeout_at(self.clock.instant(tick), woken).await;
+                }
+                None => woken.await,
+            }
+        }
+    }
+
+    /// Gives a job back. `segment` is where the journal keeps its follow-ups, which are let in however full the queue is;
+    /// `jitter`, 0 to 1, spreads retries.
+    pub fn settle(&self, id: JobId, outcome: Outcome, segment: u32, jitter: f64) -> Settled {
+        let mut state = self.lock();
+        if let Outcome::Done { follow_ups, .. } = &outcome {
+            for job in follow_ups {
+                state.push(job.clone(), segment, &self.clock);
+            }
+        }
+        let settled = state.settle(id, outcome, &self.limits.retry, jitter, &self.clock);
+        drop(state);
+        self.ready.notify_one();
+        self.settled.notify_waiters();
+        settled
+    }
+
+    /// Waits until no job runs and none is ready. What is delayed or waits for a retry stays.
+    pub async fn idle(&self) {
+        loop {
+            let mut settled = std::pin::pin!(self.settled.notified());
+            settled.as_mut().enable();
+            if self.is_idle() {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let mut state = self.lock();
+        let now = self.clock.tick();
+        let schedule = &mut state.schedule;
+        schedule.len() == schedule.queued().total && schedule.oldest_by_priority(now).is_empty()
+    }
+
+    /// A job, queued, running, dead, or finished a bounded while ago.
+    pub fn job(&self, id: JobId) -> Option<JobView> {
+        let state = self.lock();
+        state.schedule.get(id).map(Entry::view).or_else(|| state.ended.job(id).cloned())
+    }
+
+    /// Up to `limit` jobs with ids after `after`, oldest first, of one state or of all.
+    pub fn jobs(&self, only: Option<JobState>, after: Option<JobId>, limit: usize) -> Vec<JobView> {
+        let state = self.lock();
+        let mut views = state.ended.jobs(only, after, limit);
+        if only == Some(JobState::Running) {
+            let running =
+                state.schedule.running().filter(|entry| after.is_none_or(|after| entry.job.id > after));
+            views.extend(running.map(Entry::view));
+        } else if only.is_none_or(|only| only == JobState::Queued) {
+            let waiting = state.schedule.after(after).filter(|entry| only.is_none() || !entry.running);
+            views.extend(waiting.take(limit).map(Entry::view));
+        }
+        drop(state);
+        views.sort_unstable_by_key(|view| view.id);
+        views.truncate(limit);
+        views
+    }
+
+    /// Invalidations that wait or are tried again after a failure.
+    pub fn suspended(&self) -> usize {
+        self.lock().schedule.suspended()
+    }
+
+    /// The queue at a glance.
+    pub fn view(&self) -> QueueView {
+        let mut state = self.lock();
+        let oldest_by_priority = state.schedule.oldest_by_priority(self.clock.tick());
+        let queued = state.schedule.queued();
+        QueueView {
+            queued: queued.total,
+            running: state.schedule.len() - queued.total,
+            dead: state.ended.dead(),
+            bytes: state.schedule.bytes(),
+            suspended: state.schedule.suspended(),
+            by_priority: queued.by_priority.clone(),
+            by_topic: queued.by_topic.clone(),
+            oldest_age: oldest_by_priority.values().max().copied().unwrap_or(Duration::ZERO),
+            oldest_by_priority,
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Each of these jobs with the one that carries its work: a later one of them that superseded it, or itself.
+fn survivors(pushed: &[Pushed]) -> Vec<(JobId, JobId)> {
+    let mut carrier: HashMap<JobId, JobId> = HashMap::new();
+    for Pushed { id, supersedes } in pushed.iter().rev() {
+        let last = carrier.get(id).copied().unwrap_or(*id);
+        if let Some(superseded) = supersedes {
+            carrier.insert(*superseded, last);
+        }
+    }
+    pushed.iter().map(|Pushed { id, .. }| (*id, carrier.get(id).copied().unwrap_or(*id))).collect()
+}

@@ -1,0 +1,75 @@
+//! What the queue and the journal have to say to each other: jobs that are to be kept anew, as they are now, and dead letters.
+
+use std::sync::Arc;
+
+use super::{JobView, Queue, ended::DeadLetter, entry::Entry, state::State};
+use crate::{job::Job, journal::Ref};
+
+/// A job that the journal is to keep anew, before it lets go what it has kept of it.
+#[derive(Clone, Debug)]
+pub struct KeepAnew {
+    /// The job as it is now.
+    pub job: Arc<Job>,
+    /// Why it is a dead letter, if it is one.
+    pub dead: Option<Box<str>>,
+    pub(super) kept: Vec<Ref>,
+}
+
+impl Queue {
+    /// Takes back a dead letter that the journal gives back.
+    pub fn put_dead(&self, job: Job, reason: Box<str>, segment: u32) -> Vec<Ref> {
+        let mut state = self.lock();
+        state.put_dead(job, reason, segment, &self.clock).into_vec()
+    }
+
+    /// Jobs that the journal had better keep anew, as they are now: those that stand for very many, and those in a
+    /// segment that is to be cleared; about `limit` of them.
+    pub fn to_keep_anew(&self, sparse: Option<u32>, limit: usize) -> Vec<KeepAnew> {
+        let mut state = self.lock();
+        let State { schedule, ended, .. } = &mut *state;
+        let mut anew: Vec<KeepAnew> = schedule.take_crowded().into_iter().map(KeepAnew::of_entry).collect();
+        if let Some(segment) = sparse {
+            let waiting = schedule.kept_in(segment).filter(|entry| !entry.running);
+            anew.extend(waiting.take(limit).map(KeepAnew::of_entry));
+            let letters =
+                ended.letters().filter(|(_, letter)| letter.kept.iter().any(|kept| kept.segment == segment));
+            anew.extend(letters.take(limit).map(|(view, letter)| KeepAnew::of_letter(view, letter)));
+        }
+        anew
+    }
+
+    /// A job is kept anew in `segment`. Returns what the journal may let go: the old references, or the new one where the
+    /// job has gone meanwhile.
+    pub fn kept_anew(&self, anew: &KeepAnew, segment: u32) -> Vec<Ref> {
+        let id = anew.job.id;
+        let new = Ref { job: id, segment };
+        let mut state = self.lock();
+        let State { schedule, ended, .. } = &mut *state;
+        let waiting = schedule.get_mut(id).filter(|entry| !entry.running).map(|entry| &mut entry.kept);
+        let kept = match waiting {
+            Some(kept) => Some(kept),
+            None => ended.letters().find(|(view, _)| view.id == id).map(|(_, letter)| &mut letter.kept),
+        };
+        // Nothing may be let go twice: whoever was faster has what was kept before.
+        match kept.filter(|kept| anew.kept.iter().all(|old| kept.contains(old))) {
+            None => vec![new],
+            Some(kept) => {
+                kept.retain(|kept| !anew.kept.contains(kept));
+                kept.push(new);
+                anew.kept.clone()
+            }
+        }
+    }
+}
+
+impl KeepAnew {
+    /// A job that still has work to do, were it only to evict its copy: it is kept as one that is to be done.
+    pub(super) fn of_entry(entry: &Entry) -> Self {
+        Self { job: entry.job.clone(), dead: None, kept: entry.kept.to_vec() }
+    }
+
+    fn of_letter(view: &JobView, letter: &DeadLetter) -> Self {
+        let dead = Some(view.last_error.clone().unwrap_or_default());
+        Self { job: letter.job.clone(), dead, kept: letter.kept.to_vec() }
+    }
+}

@@ -1,0 +1,103 @@
+//! What the queue's lock guards: jobs that wait or run, and jobs that have ended.
+
+use std::time::Duration;
+
+use super::{
+    Ending, JobState, KeepAnew, Outcome, Phase, Pushed, QueueLimits, RetryPolicy, Settled,
+    ended::Ended,
+    entry::{Entry, Kept},
+    schedule::Schedule,
+};
+use crate::{
+    clock::Clock,
+    fan_out::FanOut,
+    job::{Job, JobId, JobType},
+};
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) schedule: Schedule,
+    pub(super) ended: Ended,
+    /// Jobs and bytes that room is kept for.
+    pub(super) reserved: (usize, usize),
+}
+
+impl State {
+    pub(super) fn new(limits: &QueueLimits) -> Self {
+        Self { schedule: Schedule::new(limits.aging), ended: Ended::new(limits.finished), reserved: (0, 0) }
+    }
+
+    pub(super) fn push(&mut self, job: Job, segment: u32, clock: &Clock) -> Pushed {
+        let (id, superseded) = self.schedule.push(job, segment);
+        if let Some(entry) = &superseded {
+            self.ended.superseded(entry, id, clock.now());
+        }
+        Pushed { id, supersedes: superseded.map(|entry| entry.job.id) }
+    }
+
+    pub(super) fn put_dead(&mut self, job: Job, reason: Box<str>, segment: u32, clock: &Clock) -> Kept {
+        let mut entry = self.schedule.entry(job, segment);
+        entry.last_error = Some(reason);
+        self.ended.end(entry, JobState::Dead, clock.now())
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        id: JobId,
+        outcome: Outcome,
+        retry: &RetryPolicy,
+        jitter: f64,
+        clock: &Clock,
+    ) -> Settled {
+        match outcome {
+            Outcome::Done { fan_out, .. } => self.end(id, JobState::Done, fan_out, clock),
+            Outcome::Evicted(ending) => self.end(id, ending.state(), None, clock),
+            Outcome::Yield(fan_out) => {
+                self.wait(id, Duration::ZERO, clock, |entry| entry.fan_out = Some(Box::new(fan_out)))
+            }
+            Outcome::Failed { error, fan_out } => {
+                let failures = self.schedule.get(id).map_or(0, |entry| entry.failures) + 1;
+                let max_attempts = retry.max_attempts;
+                self.wait(id, retry.delay(failures, jitter), clock, |entry| {
+                    entry.failures = failures;
+                    entry.last_error = Some(error.into());
+                    entry.fan_out = fan_out.map(Box::new);
+                    // Only what records may give up; then its copy is to go (DESIGN 7, rule 8).
+                    if entry.job.job_type == JobType::Cache
+                        && entry.phase == Phase::Work
+                        && failures >= max_attempts
+                    {
+                        entry.phase = Phase::Evict(Ending::Dead);
+                    }
+                })
+            }
+        }
+    }
+
+    fn end(&mut self, id: JobId, to: JobState, fan_out: Option<FanOut>, clock: &Clock) -> Settled {
+        let Some(mut entry) = self.schedule.remove(id) else { return Settled::new(to) };
+        entry.fan_out = fan_out.map(Box::new);
+        let dead = (to == JobState::Dead).then(|| KeepAnew {
+            dead: Some(entry.last_error.clone().unwrap_or_default()),
+            ..KeepAnew::of_entry(&entry)
+        });
+        let let_go = self.ended.end(entry, to, clock.now()).into_vec();
+        Settled { state: to, let_go, dead }
+    }
+
+    fn wait(
+        &mut self,
+        id: JobId,
+        delay: Duration,
+        clock: &Clock,
+        change: impl FnOnce(&mut Entry),
+    ) -> Settled {
+        match self.schedule.requeue(id, clock.tick().after(delay), change) {
+            None => Settled::new(JobState::Queued),
+            Some((survivor, ended)) => {
+                self.ended.superseded(&ended, survivor, clock.now());
+                Settled::new(JobState::Superseded)
+            }
+        }
+    }
+}
