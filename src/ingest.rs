@@ -89,9 +89,9 @@ pub enum IngestError {
     /// The service is shutting down.
     #[error("the service is stopping")]
     Stopping,
-    /// An entity's resource type has no entry in the configuration, so nobody knows what its copies are called.
-    #[error("resource_type {0} has no entry in resources")]
-    UnknownResource(Box<str>),
+    /// Entities whose resource type has no entry in the configuration, so that nobody knows what their copies are called.
+    #[error("{} of the entities have a resource_type that has no entry in resources", .0.len())]
+    UnknownResources(Vec<Rejection>),
 }
 
 /// Jobs of a request, with the place and the id of the event that each is for.
@@ -131,12 +131,8 @@ impl Ingest {
         if self.health.is_stopping() {
             return Err(IngestError::Stopping);
         }
+        self.expect_known(&entities)?;
         let at = self.now();
-        for entity in &entities {
-            if self.resources.get(&entity.resource_type).is_none() {
-                return Err(IngestError::UnknownResource(entity.resource_type.clone()));
-            }
-        }
         let jobs =
             entities.into_iter().enumerate().map(|(place, entity)| (place, None, asked_for(entity, at)));
         let (jobs, watch) = self.push(jobs.collect(), wait.is_some())?;
@@ -145,6 +141,21 @@ impl Ingest {
             (views, total)
         });
         Ok((jobs, ended))
+    }
+
+    /// Whether copies of all these entities can be named.
+    ///
+    /// # Errors
+    /// [`IngestError::UnknownResources`] lists those whose copies cannot.
+    pub fn expect_known(&self, entities: &[Entity]) -> Result<(), IngestError> {
+        let unknown = entities.iter().enumerate().filter_map(|(index, Entity { resource_type, .. })| {
+            let detail = format!("resource_type {resource_type} has no entry in resources");
+            self.resources.get(resource_type).is_none().then_some(Rejection { index, detail })
+        });
+        match unknown.collect::<Vec<_>>() {
+            unknown if unknown.is_empty() => Ok(()),
+            unknown => Err(IngestError::UnknownResources(unknown)),
+        }
     }
 
     fn now(&self) -> Accepted {
