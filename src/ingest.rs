@@ -2,7 +2,7 @@
 //!
 //! A journal will stand between enrich and push: nothing here answers before the jobs are where they are safe.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tracing::{debug, debug_span};
 
@@ -137,7 +137,7 @@ impl Ingest {
             entities.into_iter().enumerate().map(|(place, entity)| (place, None, asked_for(entity, at)));
         let (jobs, watch) = self.push(jobs.collect(), wait.is_some())?;
         let ended = ended(watch, wait).await.map(|views| {
-            let total = views.iter().filter_map(|view| view.tally).sum();
+            let total = total(&views);
             (views, total)
         });
         Ok((jobs, ended))
@@ -235,6 +235,13 @@ impl Ingest {
 
 async fn ended(watch: Option<Watch>, wait: Option<Duration>) -> Option<Vec<JobView>> {
     watch?.all(wait?).await
+}
+
+/// What these jobs did in all. Those that one job stands for did it once.
+fn total(ended: &[JobView]) -> Tally {
+    let survivors: HashMap<JobId, Option<Tally>> =
+        ended.iter().map(|view| (view.superseded_by.unwrap_or(view.id), view.tally)).collect();
+    survivors.into_values().flatten().sum()
 }
 
 /// An invalidation that no event asks for. What was read until now is stale.

@@ -87,9 +87,15 @@ async fn a_request_with_something_wrong_in_it_is_refused_whole() {
     let rejected: Vec<_> =
         answer.body["rejected"].as_array().unwrap().iter().map(|it| &it["index"]).collect();
     assert_eq!(rejected, [1, 2]);
+    for dry_run in [true, false] {
+        let request = json!({ "entities": [good, entity("Users", json!(42))], "dry_run": dry_run });
+        let answer = app.invalidate_and_wait(&request).await;
+        assert_eq!((answer.status, answer.problem().0), (422, "invalid-entity"));
+        let detail = "resource_type Users has no entry in resources";
+        assert_eq!(answer.body["rejected"], json!([{ "index": 1, "detail": detail }]));
+    }
     let many = vec![good.clone(); 1001];
     for (request, status, problem) in [
-        (json!({ "entities": [good, entity("Users", json!(42))] }), 422, "invalid-entity"),
         (json!({ "entities": many }), 413, "batch-too-long"),
         (json!({ "entities": [] }), 400, "invalid-body"),
         (json!({}), 400, "invalid-body"),
