@@ -100,6 +100,6 @@ async fn the_vault_is_where_the_token_is_and_it_is_sealed() {
     let holder = app.look_up(&token("alice")).await.success(200)["holder"].as_str().unwrap().to_owned();
     let keys = RedisView::of(&index.url()).keys().await;
     assert!(keys.contains(&format!("decache:{{holder:{holder}}}:token")), "{keys:?}");
-    assert!(keys.contains("decache:{Posts:42}:h:0"), "{keys:?}");
+    assert!(keys.iter().any(|key| key.starts_with("decache:{Posts:42}:h:")), "{keys:?}");
     // That it holds no token, like everything else in the index, is looked at when the test ends.
 }
