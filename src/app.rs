@@ -84,7 +84,7 @@ impl App {
         let limits = service.limits;
         let finished = async {
             http::serve(listener, http::router(Arc::new(service)), limits, stop.clone(), &tasks).await;
-            parts.queue.idle().await;
+            working.run_until_cancelled(parts.queue.idle()).await;
         };
         let told = async {
             stop.cancelled().await;
@@ -126,6 +126,8 @@ impl Workers {
         };
         if let Err(error) = ours {
             stop.cancel();
+            // What is ready will never run: there is nothing to be finished.
+            working.cancel();
             bail!(error);
         }
         for _ in 0..self.concurrency {
@@ -137,8 +139,15 @@ impl Workers {
     async fn claimed(&self) -> Result<(), ClaimError> {
         loop {
             match self.parts.claim().await {
-                Err(ClaimError::Store(_)) => tokio::time::sleep(CLAIM_PAUSE).await,
-                ours => return ours,
+                // A store may answer and take nothing, as a replica does: then nothing else tells of it.
+                Err(ClaimError::Store(error)) => {
+                    monitor::tell(&self.parts, "workers", Some(format!("no job is run yet: {error}")));
+                    tokio::time::sleep(CLAIM_PAUSE).await;
+                }
+                known => {
+                    monitor::tell(&self.parts, "workers", None);
+                    return known;
+                }
             }
         }
     }
