@@ -19,7 +19,7 @@ pub(crate) use setup::{Setup, copy_key};
 
 use crate::{
     openapi::Contract,
-    process::{self, Process, poll},
+    process::{Process, poll},
 };
 
 /// Longer than any work takes on a loaded machine; only what waits for ever waits this long.

@@ -2,7 +2,6 @@
 //! another, each a process of its own. After a write no user's copy is left, and nobody else's is touched.
 
 #[path = "../support/process.rs"]
-#[expect(dead_code, reason = "shared with the live suite, which uses another part of it")]
 mod process;
 #[path = "../support/redis_server.rs"]
 mod redis_server;
