@@ -33,8 +33,8 @@ async fn a_read_that_the_store_cannot_take_is_evicted_and_its_job_kept_as_a_dead
     assert_eq!((&job["attempts"], &job["entity_id"]), (&json!(2), &json!("42")));
     assert!(job["last_error"].as_str().unwrap().starts_with("store unavailable"), "{job}");
     assert_eq!(app.queue().await["dead"], 2);
-    assert_eq!(app.metric(r#"decache_jobs_total{state="dead",type="cache"}"#).await, 2.0);
-    assert!(app.process.output().contains("job is a dead letter; its copy was evicted"));
+    app.counted_jobs(r#"state="dead",type="cache""#, 2.0).await;
+    app.said("job is a dead letter; its copy was evicted").await;
 
     index.restart();
     app.in_trouble(&[]).await;

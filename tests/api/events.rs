@@ -100,8 +100,8 @@ async fn the_same_event_twice_in_a_batch_is_one_piece_of_work() {
     let superseded = app.job(first["id"].as_str().unwrap()).await.success(200);
     assert_eq!((&superseded["state"], &superseded["superseded_by"]), (&json!("superseded"), &second["id"]));
     assert_eq!(app.count("42").await, 1);
-    assert_eq!(app.metric(r#"decache_jobs_total{state="superseded",type="cache"}"#).await, 1.0);
-    assert_eq!(app.metric(r#"decache_jobs_total{state="done",type="cache"}"#).await, 1.0);
+    app.counted_jobs(r#"state="superseded",type="cache""#, 1.0).await;
+    app.counted_jobs(r#"state="done",type="cache""#, 1.0).await;
 }
 
 #[tokio::test]

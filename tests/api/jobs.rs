@@ -36,9 +36,15 @@ async fn a_job_is_listed_by_its_state() {
 async fn jobs_are_paged_oldest_first_and_each_is_shown_once() {
     let app = with_late_writes().await;
     let mut posted = Vec::new();
-    for n in 0..25 {
-        let event = if n % 2 == 0 { read(n, "alice") } else { update(n) };
-        posted.extend(ids(&json!({ "items": app.post_events(&event).await.success(202)["jobs"] })));
+    for batch in 0..5 {
+        let events = json!([
+            read(batch, "alice"),
+            update(batch),
+            read(batch, "bob"),
+            read(batch, "carol"),
+            read(7, "dave")
+        ]);
+        posted.extend(ids(&json!({ "items": app.post_events(&events).await.success(202)["jobs"] })));
     }
     let (mut shown, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -49,9 +55,6 @@ async fn jobs_are_paged_oldest_first_and_each_is_shown_once() {
             None => break,
         }
     }
-    assert_eq!(shown.len(), 25);
-    assert!(shown.is_sorted(), "oldest first");
-    posted.sort_unstable();
     assert_eq!(shown, posted);
 }
 

@@ -166,6 +166,17 @@ impl TestApp {
         value.map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Waits until so many jobs have been counted, by their labels; whoever waits for a job is told before.
+    pub(crate) async fn counted_jobs(&self, labels: &str, count: f64) {
+        let name = format!("decache_jobs_total{{{labels}}}");
+        poll(&format!("{name} {count}"), async || (self.metric(&name).await == count).then_some(())).await;
+    }
+
+    /// Waits until it has said something.
+    pub(crate) async fn said(&self, what: &str) {
+        poll(what, async || self.process.output().contains(what).then_some(())).await;
+    }
+
     /// Whether it takes events, and what is wrong meanwhile.
     pub(crate) async fn readiness(&self) -> Value {
         let answer = self.get("/readyz").await;
