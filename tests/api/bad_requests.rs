@@ -114,6 +114,15 @@ async fn a_client_that_is_slow_is_let_go_and_keeps_nobody_waiting() {
 }
 
 #[tokio::test]
+async fn a_connection_over_the_limit_is_served_when_a_silent_one_is_let_go() {
+    let limits = json!({ "limits": { "connections": 1, "header_read_time": "200ms" } });
+    let app = TestApp::start(Setup::embedded().with("server", limits)).await;
+    let mut silent = app.connect().await;
+    app.done(&read(42, "alice")).await;
+    assert_eq!(until_closed(&mut silent).await, "");
+}
+
+#[tokio::test]
 async fn what_is_no_http_disturbs_nobody() {
     let app = TestApp::embedded().await;
     for request in [

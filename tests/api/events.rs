@@ -126,18 +126,3 @@ async fn what_the_payload_holds_counts_as_if_it_stood_in_the_event() {
     assert_eq!(holders["items"][0]["user_id"], "alice");
     assert_eq!(holders["items"][0]["holder"], app.look_up(&token("alice")).await.success(200)["holder"]);
 }
-
-/// These two show that the search for tokens, which every other test ends with, finds them.
-#[tokio::test]
-#[should_panic(expected = "a token in an answer")]
-async fn a_token_in_an_answer_would_be_seen() {
-    let app = TestApp::embedded().await;
-    app.done(&with(read(42, "alice"), "user_id", "tok-alice")).await;
-    app.holders("Posts", "42").await;
-}
-
-#[tokio::test]
-#[should_panic(expected = "a token in the output")]
-async fn a_token_in_the_log_would_be_seen() {
-    TestApp::embedded().await.done(&update("tok-alice")).await;
-}

@@ -32,6 +32,7 @@ mod invalidations;
 mod jobs;
 mod observing;
 mod refusing;
+mod spilling;
 mod stale_reads;
 mod starting;
 mod stopping;

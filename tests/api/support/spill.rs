@@ -66,7 +66,7 @@ fn assert_no_file_has_one(directory: &Path) {
         let path = entry.unwrap().path();
         match path.is_dir() {
             true => assert_no_file_has_one(&path),
-            false => assert_none(&path.display().to_string(), &std::fs::read(&path).unwrap()),
+            false => assert_none("a file of its directory", &std::fs::read(&path).unwrap()),
         }
     }
 }
