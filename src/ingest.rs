@@ -131,7 +131,7 @@ impl Ingest {
         if self.health.is_stopping() {
             return Err(IngestError::Stopping);
         }
-        self.expect_known(&entities)?;
+        self.known(&entities)?;
         let at = self.now();
         let jobs =
             entities.into_iter().enumerate().map(|(place, entity)| (place, None, asked_for(entity, at)));
@@ -147,7 +147,7 @@ impl Ingest {
     ///
     /// # Errors
     /// [`IngestError::UnknownResources`] lists those whose copies cannot.
-    pub fn expect_known(&self, entities: &[Entity]) -> Result<(), IngestError> {
+    pub fn known(&self, entities: &[Entity]) -> Result<(), IngestError> {
         let unknown = entities.iter().enumerate().filter_map(|(index, Entity { resource_type, .. })| {
             let detail = format!("resource_type {resource_type} has no entry in resources");
             self.resources.get(resource_type).is_none().then_some(Rejection { index, detail })

@@ -80,7 +80,7 @@ pub(super) async fn post(
     let request: Request = body.parse(SHAPE)?;
     let entities = entities(request.entities)?;
     if request.dry_run {
-        service.ingest.expect_known(&entities)?;
+        service.ingest.known(&entities)?;
         return Ok(Json(dry_run(&service, entities).await?).into_response());
     }
     let (jobs, ended) = service.ingest.invalidate(entities, wait.0).await?;
