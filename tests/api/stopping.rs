@@ -42,6 +42,7 @@ async fn sigterm_finishes_the_work_that_is_ready() {
 #[tokio::test]
 async fn jobs_that_are_not_due_are_told_of_and_do_not_hold_it_up() {
     let setup = Setup::embedded().job(1, json!({ "due": 3600 })).with("server", json!({ "grace": 3600 }));
+    let setup = setup.with("journal", json!({ "level": "none" }));
     let mut app = TestApp::start(setup).await;
     app.post_events(&json!([update(42), update(43)])).await.success(202);
     assert_eq!(app.process.terminate().await.code(), Some(0));

@@ -31,7 +31,7 @@ impl Setup {
             "server": { "bind": "127.0.0.1:0" },
             "secret": { "file": directory.path().join("secret") },
             "store": { "kind": "embedded", "path": directory.path().join("data") },
-            "journal": { "level": "none" },
+            "journal": { "path": directory.path().join("journal") },
             "workers": { "backoff": { "base": "10ms", "cap": "50ms" } },
             "resources": { "Posts": resource("posts"), "Comments": resource("comments") },
             "job_scheduler": {
