@@ -82,14 +82,14 @@ impl App {
         let idle = async {
             stop.cancelled().await;
             // Until then clients are still answered: with 503, where they want something done.
-            parts.queue.idle().await;
+            working.run_until_cancelled(parts.queue.idle()).await;
             closing.cancel();
         };
         let serving = http::serve(listener, http::router(Arc::new(service)), limits, closing.clone(), &tasks);
         let finished = async {
             tokio::join!(serving, idle);
             // What was being accepted when it was told to stop has been answered, and is queued.
-            parts.queue.idle().await;
+            working.run_until_cancelled(parts.queue.idle()).await;
         };
         let told = async {
             stop.cancelled().await;
@@ -135,6 +135,8 @@ impl Workers {
         };
         if let Err(error) = ours {
             stop.cancel();
+            // What is ready will never run: there is nothing to be finished.
+            working.cancel();
             bail!(error);
         }
         let workers =
@@ -152,8 +154,15 @@ impl Workers {
     async fn claimed(&self) -> Result<(), ClaimError> {
         loop {
             match self.parts.claim().await {
-                Err(ClaimError::Store(_)) => tokio::time::sleep(CLAIM_PAUSE).await,
-                ours => return ours,
+                // A store may answer and take nothing, as a replica does: then nothing else tells of it.
+                Err(ClaimError::Store(error)) => {
+                    monitor::tell(&self.parts, "workers", Some(format!("no job is run yet: {error}")));
+                    tokio::time::sleep(CLAIM_PAUSE).await;
+                }
+                known => {
+                    monitor::tell(&self.parts, "workers", None);
+                    return known;
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The facade that handlers call: event -> route -> enrich -> journal -> push. Nothing is answered before the jobs are
 //! where they are safe.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 use tracing::{debug, debug_span};
@@ -101,9 +101,9 @@ pub enum IngestError {
     /// The jobs could not be made safe.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// An entity's resource type has no entry in the configuration, so nobody knows what its copies are called.
-    #[error("resource_type {0} has no entry in resources")]
-    UnknownResource(Box<str>),
+    /// Entities whose resource type has no entry in the configuration, so that nobody knows what their copies are called.
+    #[error("{} of the entities have a resource_type that has no entry in resources", .0.len())]
+    UnknownResources(Vec<Rejection>),
 }
 
 /// Jobs that were queued, and a watch over them where one is wanted.
@@ -147,24 +147,25 @@ impl Ingest {
             entities.into_iter().enumerate().map(|(place, entity)| (place, None, asked_for(entity, at)));
         let (jobs, watch) = self.keep(jobs.collect(), at, wait.is_some()).await?;
         let ended = ended(watch, wait).await.map(|views| {
-            // Jobs of one entity become one, and its tally is that of each.
-            let distinct: BTreeMap<JobId, Tally> = views
-                .iter()
-                .filter_map(|view| Some((view.superseded_by.unwrap_or(view.id), view.tally?)))
-                .collect();
-            let total = distinct.into_values().sum();
+            let total = total(&views);
             (views, total)
         });
         Ok((jobs, ended))
     }
 
-    /// Whether copies of all of these entities can be named.
+    /// Whether copies of all these entities can be named.
     ///
     /// # Errors
-    /// [`IngestError::UnknownResource`] for the first that has none.
+    /// [`IngestError::UnknownResources`] lists those whose copies cannot.
     pub fn known(&self, entities: &[Entity]) -> Result<(), IngestError> {
-        let unknown = entities.iter().find(|entity| self.resources.get(&entity.resource_type).is_none());
-        unknown.map_or(Ok(()), |entity| Err(IngestError::UnknownResource(entity.resource_type.clone())))
+        let unknown = entities.iter().enumerate().filter_map(|(index, Entity { resource_type, .. })| {
+            let detail = format!("resource_type {resource_type} has no entry in resources");
+            self.resources.get(resource_type).is_none().then_some(Rejection { index, detail })
+        });
+        match unknown.collect::<Vec<_>>() {
+            unknown if unknown.is_empty() => Ok(()),
+            unknown => Err(IngestError::UnknownResources(unknown)),
+        }
     }
 
     fn open(&self) -> Result<(), IngestError> {
@@ -269,6 +270,13 @@ impl Ingest {
 
 async fn ended(watch: Option<Watch>, wait: Option<Duration>) -> Option<Vec<JobView>> {
     watch?.all(wait?).await
+}
+
+/// What these jobs did in all. Those that one job stands for did it once.
+fn total(ended: &[JobView]) -> Tally {
+    let survivors: HashMap<JobId, Option<Tally>> =
+        ended.iter().map(|view| (view.superseded_by.unwrap_or(view.id), view.tally)).collect();
+    survivors.into_values().flatten().sum()
 }
 
 /// An invalidation that no event asks for. What was read until now is stale.

@@ -1,6 +1,11 @@
 //! A unit of work: what an event or a finished job asks for, as the queue orders it and a hook runs it (DESIGN 4, 5).
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
 
@@ -42,6 +47,9 @@ impl fmt::Display for JobType {
     }
 }
 
+/// What ids are in order by where the clock's milliseconds are too coarse for it.
+static ORDER: Mutex<uuid::ContextV7> = Mutex::new(uuid::ContextV7::new());
+
 /// Names a job in answers and logs; unique across processes and restarts, and in order of acceptance (UUID version 7).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(uuid::Uuid);
@@ -50,7 +58,8 @@ impl JobId {
     /// A new id, accepted at `now`.
     pub fn new(now: Timestamp) -> Self {
         let nanos = u32::try_from(now.0 % 1000).unwrap_or_default() * 1_000_000;
-        Self(uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, now.0 / 1000, nanos)))
+        let order = ORDER.lock().unwrap_or_else(PoisonError::into_inner);
+        Self(uuid::Uuid::new_v7(uuid::Timestamp::from_unix(&*order, now.0 / 1000, nanos)))
     }
 }
 
@@ -148,4 +157,15 @@ pub struct CopyHeld {
     pub cache_key: Option<Box<str>>,
     /// How long it lives in any cache, from [`Job::accepted_at`].
     pub life: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_in_the_order_in_which_they_were_given_within_a_millisecond_too() {
+        let ids: Vec<JobId> = (0..1000).map(|n| JobId::new(Timestamp(1_763_805_600_000 + n / 500))).collect();
+        assert!(ids.is_sorted_by(|one, next| one < next));
+    }
 }

@@ -110,12 +110,18 @@ impl From<RedisError> for PoolError {
             ErrorKind::Server(ServerErrorKind::NoScript) => Self::NoScript,
             // An I/O error speaks of the connection alone. What a server answers may repeat arguments.
             ErrorKind::Io => Self::Unavailable(error.to_string()),
-            _ => match error.code() {
-                Some(code) => Self::Refused(code.to_owned()),
+            _ => match code(&error) {
+                Some(code) => Self::Refused(code),
                 None => Self::Unavailable(error.category().to_owned()),
             },
         }
     }
+}
+
+/// The first word of what a server has answered, `OOM` for one. A pipeline has an answer for each command that failed.
+fn code(error: &RedisError) -> Option<String> {
+    let first_of_pipeline = || Some(error.clone().into_server_errors()?.first()?.1.code().to_owned());
+    error.code().map(str::to_owned).or_else(first_of_pipeline)
 }
 
 #[cfg(test)]

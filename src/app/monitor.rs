@@ -57,7 +57,8 @@ fn tell_journal(parts: &Parts) {
     }
 }
 
-fn tell(parts: &Parts, component: &str, trouble: Option<String>) {
+/// Takes note of how a component is, and says it in the log where that is news.
+pub(super) fn tell(parts: &Parts, component: &str, trouble: Option<String>) {
     let detail = trouble.clone();
     if parts.health.report(component, trouble) {
         match detail {

@@ -10,7 +10,7 @@ use axum::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Service,
@@ -19,7 +19,7 @@ use super::{
     prefer::Wait,
     problem::{Kind, Problem},
 };
-use crate::{event::Entity, queue::Tally, relations::StoreError};
+use crate::{event::Entity, ingest::Rejection, queue::Tally, relations::StoreError};
 
 /// The most entities in one request.
 const MOST_ENTITIES: usize = 1000;
@@ -105,15 +105,14 @@ fn entities(raw: Vec<RawEntity>) -> Result<Vec<Entity>, Problem> {
     for (index, entity) in raw.into_iter().enumerate() {
         match Entity::from_json(entity.resource_type, entity.entity_id) {
             Ok(entity) => valid.push(entity),
-            Err(error) => rejected.push(json!({ "index": index, "detail": error.to_string() })),
+            Err(error) => rejected.push(Rejection { index, detail: error.to_string() }),
         }
     }
     if rejected.is_empty() {
         return Ok(valid);
     }
     let detail = format!("{} of the entities are not valid; nothing was queued", rejected.len());
-    let members = [("rejected".to_owned(), rejected.into())].into_iter().collect();
-    Err(Problem::new(Kind::InvalidEntity, detail).with_members(members))
+    Err(Problem::invalid_entities(detail, rejected))
 }
 
 async fn dry_run(service: &Service, entities: Vec<Entity>) -> Result<DryRun, StoreError> {

@@ -25,6 +25,7 @@ mod queue;
 mod router;
 mod serve;
 mod target;
+mod unread;
 
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,14 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{AppendHeaders, IntoResponse, Response},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::{event::forms::BodyError, ingest::IngestError, lookup::HoldersError, relations::StoreError};
+use crate::{
+    event::forms::BodyError,
+    ingest::{IngestError, Rejection},
+    lookup::HoldersError,
+    relations::StoreError,
+};
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -124,6 +129,14 @@ impl Problem {
         self
     }
 
+    /// Lists entities that are not valid.
+    pub(super) fn invalid_entities(detail: impl Into<String>, rejected: Vec<Rejection>) -> Self {
+        let entry = |Rejection { index, detail }| json!({ "index": index, "detail": detail });
+        let rejected: Vec<Value> = rejected.into_iter().map(entry).collect();
+        let members = [("rejected".to_owned(), rejected.into())].into_iter().collect();
+        Self::new(Kind::InvalidEntity, detail).with_members(members)
+    }
+
     /// Says when it is worth asking again, in whole seconds and at least one.
     fn retry_after(self, after: Duration) -> Self {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
@@ -167,7 +180,7 @@ impl From<IngestError> for Problem {
             IngestError::Journal(_) => {
                 Self::new(Kind::JournalUnwritable, detail).retry_after(Duration::from_secs(1))
             }
-            IngestError::UnknownResource(_) => Self::new(Kind::InvalidEntity, detail),
+            IngestError::UnknownResources(entities) => Self::invalid_entities(detail, entities),
         }
     }
 }

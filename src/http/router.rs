@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     Service, auth, entities, events, health, holders, invalidations, jobs, log, meta,
     problem::{Kind, Problem},
-    queue,
+    queue, unread,
 };
 use crate::config::auth::Scope;
 
@@ -74,6 +74,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(&service), unread::discard))
         .layer(from_fn_with_state(Arc::clone(&service), log::request))
         .with_state(service)
 }

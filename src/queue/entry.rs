@@ -132,7 +132,7 @@ impl Entry {
             entity_id: self.job.entity.id.clone(),
             state: self.state(),
             priority: self.job.priority,
-            attempts: self.failures + u32::from(self.running),
+            attempts: self.failures,
             last_error: self.last_error.clone(),
             accepted_at: self.job.accepted_at,
             finished_at: None,

@@ -5,7 +5,6 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
     ops::Bound,
-    sync::Arc,
     time::Duration,
 };
 

@@ -5,6 +5,8 @@
 mod process;
 #[path = "../support/redis_server.rs"]
 mod redis_server;
+#[path = "../support/redis_view.rs"]
+#[expect(dead_code, reason = "shared with the live suite, which uses another part of it")]
 mod redis_view;
 mod stage;
 

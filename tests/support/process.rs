@@ -59,18 +59,33 @@ impl Process {
 
     /// Asks it to stop (SIGTERM), and waits until it has.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_stop();
+        self.ended().await
+    }
+
+    /// Asks it to stop (SIGTERM).
+    pub(crate) fn ask_to_stop(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM is sent");
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
         poll(&format!("{} stops", self.name), async || self.child.try_wait().expect("the process's state"))
             .await
+    }
+
+    /// Ends it at once, where it has not ended.
+    pub(crate) fn kill(&mut self) {
+        // Both fail only where it has ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
-        self.child.kill().ok();
-        self.child.wait().ok();
+        self.kill();
         if std::thread::panicking() {
             eprintln!("--- output of {}\n{}", self.name, self.output());
         }

@@ -31,6 +31,15 @@ impl RedisView {
         self.ask::<()>(cmd("SET").arg(key).arg(value).arg("EX").arg(300)).await;
     }
 
+    /// Gives the server a command whose answer is of no interest, in words.
+    pub(crate) async fn tell(&self, words: &[&str]) {
+        let mut command = cmd(words[0]);
+        for word in &words[1..] {
+            command.arg(*word);
+        }
+        self.ask::<Value>(&command).await;
+    }
+
     /// Every key, field, member and value that the server holds.
     pub(crate) async fn everything(&self) -> Vec<Vec<u8>> {
         let mut found = Vec::new();

@@ -1,0 +1,39 @@
+//! The live suite: decache's own binary as a process, asked over HTTP by a client that nobody here wrote, with the
+//! embedded store by default and real Redis servers where Redis matters. What the rooms prove by themselves is not
+//! repeated here; this is about what only the assembled service shows.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+#[path = "../support/openapi.rs"]
+mod openapi;
+#[path = "../support/process.rs"]
+#[expect(dead_code, reason = "shared with the end-to-end test, which uses another part of it")]
+mod process;
+#[path = "../support/redis_server.rs"]
+mod redis_server;
+#[path = "../support/redis_view.rs"]
+#[expect(dead_code, reason = "shared with the end-to-end test, which uses another part of it")]
+mod redis_view;
+mod support;
+
+mod access;
+mod bad_events;
+mod bad_requests;
+mod cache_keys;
+mod caches;
+mod commands;
+mod dead_letters;
+mod entity_ids;
+mod events;
+mod expiry;
+mod follow_ups;
+mod holders;
+mod invalidations;
+mod jobs;
+mod observing;
+mod refusing;
+mod spilling;
+mod stale_reads;
+mod starting;
+mod stopping;
+mod tokens;
