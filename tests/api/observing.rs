@@ -88,6 +88,6 @@ async fn it_serves_the_contract_that_its_answers_are_held_against() {
     assert_eq!(contract.header("content-type"), "application/yaml");
     assert_eq!(contract.text, include_str!("../../openapi.yaml"));
     for path in ["/livez", "/readyz", "/healthz"] {
-        assert_eq!(app.get(path).await.success(200), json!({ "status": "ok" }), "{path}");
+        assert_eq!(app.get(path).await.success(200)["status"], "ok", "{path}");
     }
 }

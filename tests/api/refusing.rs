@@ -94,18 +94,28 @@ fn a_port_in_use_is_named() {
 
 #[tokio::test]
 async fn an_embedded_store_of_another_secret_or_another_process_is_refused() {
-    let mut app = TestApp::embedded().await;
+    // A journal would be refused before it.
+    refused_of_another_secret_or_process(Setup::embedded().with("journal", json!({ "level": "none" }))).await;
+}
+
+#[tokio::test]
+async fn a_journal_of_another_secret_or_another_process_is_refused() {
+    refused_of_another_secret_or_process(Setup::embedded()).await;
+}
+
+async fn refused_of_another_secret_or_process(setup: Setup) {
+    let mut app = TestApp::start(setup).await;
     app.done(&read(42, "alice")).await;
     let (code, _, error) = run(app.setup.command(&[]), "");
     assert_eq!(code, Some(1));
-    assert!(error.contains("in use") && error.contains("data"), "{error}");
+    assert!(error.contains("in use by another process"), "{error}");
     app.process.terminate().await;
     let secret = app.setup.directory().join("secret");
     let ours = std::fs::read(&secret).unwrap();
     std::fs::remove_file(&secret).unwrap();
     let (code, output, error) = run(app.setup.command(&[]), "");
     assert_eq!((code, output.as_str()), (Some(1), ""));
-    assert!(error.contains(OTHER_SECRET), "{error}");
+    assert!(error.contains("under another secret"), "{error}");
     std::fs::write(&secret, ours).unwrap();
     app.start_again().await;
     assert_eq!(app.count("42").await, 1, "nothing has happened to it");

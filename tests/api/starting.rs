@@ -82,7 +82,7 @@ async fn without_any_configuration_it_keeps_what_it_has_in_a_folder_of_its_own()
     let mut decache = Process::start("decache", &mut command);
     let url = decache.listening().await;
     let answer = reqwest::get(format!("{url}/readyz")).await.unwrap();
-    assert_eq!(answer.text().await.unwrap(), r#"{"status":"ok"}"#);
+    assert_eq!(answer.text().await.unwrap(), r#"{"status":"ok","journal":"fsync"}"#);
     assert!(decache.terminate().await.success());
     assert!(directory.path().join("data/secret").exists());
 }
