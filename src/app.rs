@@ -19,6 +19,7 @@ use crate::{
     config::{Config, Loaded, server::ServerConfig},
     http,
     relations::ClaimError,
+    tls::Acceptor,
 };
 
 /// How long to wait before a store that could not be reached is asked again whether it is ours.
@@ -29,7 +30,7 @@ const CANCELLED: Duration = Duration::from_secs(1);
 /// A service that is built and bound, and does not run yet.
 pub struct App {
     server: ServerConfig,
-    listener: TcpListener,
+    listener: http::Listener,
     parts: Parts,
     concurrency: usize,
 }
@@ -51,8 +52,7 @@ impl App {
         if let Err(error @ ClaimError::OtherSecret { .. }) = parts.claim().await {
             bail!(error);
         }
-        let listener = TcpListener::bind(server.bind).await;
-        let listener = listener.with_context(|| format!("cannot listen on {}", server.bind))?;
+        let listener = listen(&server).await?;
         Ok(Self { server, listener, parts, concurrency: workers.concurrency })
     }
 
@@ -61,7 +61,12 @@ impl App {
     /// # Errors
     /// Where the system does not say.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listener.tcp.local_addr()
+    }
+
+    /// What its URLs begin with.
+    pub fn scheme(&self) -> &'static str {
+        self.server.scheme()
     }
 
     /// Serves until `stop`; then takes nothing more, and finishes what is under way and what is ready, for as long as
@@ -113,6 +118,15 @@ impl App {
             false => Ok(()),
         }
     }
+}
+
+async fn listen(server: &ServerConfig) -> anyhow::Result<http::Listener> {
+    let tls = match &server.tls {
+        Some(tls) => Some(Acceptor::new(&tls.read().context("server.tls")?)?),
+        None => None,
+    };
+    let tcp = TcpListener::bind(server.bind).await;
+    Ok(http::Listener { tcp: tcp.with_context(|| format!("cannot listen on {}", server.bind))?, tls })
 }
 
 /// Starts the workers as soon as the journal has given back its jobs, and the store is known to be ours.

@@ -70,7 +70,7 @@ fn serve(loaded: Loaded) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
         let signals = Signals::register()?;
         let app = App::start(loaded).await?;
-        say(&format!("listening on http://{}", app.address()?))?;
+        say(&format!("listening on {}://{}", app.scheme(), app.address()?))?;
         let ended_early = async {
             signals.stop_then_end(&stop).await;
             bail!("ended at once, by a second signal")
@@ -126,8 +126,14 @@ fn print_hash() -> anyhow::Result<()> {
 
 fn healthcheck(loaded: &Loaded) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let address = reachable(loaded.config.server.bind);
-    let status = runtime.block_on(http::probe(address))?;
+    let server = &loaded.config.server;
+    let address = reachable(server.bind);
+    let status = runtime.block_on(async {
+        match server.tls {
+            Some(_) => http::probe_over_tls(address).await,
+            None => http::probe(address).await,
+        }
+    })?;
     if !status.is_success() {
         bail!("{address} answers {status}");
     }

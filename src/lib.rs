@@ -32,5 +32,6 @@ pub mod rules;
 pub mod secret;
 pub mod telemetry;
 pub mod template;
+pub mod tls;
 pub mod upkeep;
 pub mod worker;

@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use deadpool_redis::{
     Connection, Manager, Pool, PoolError as GetError, Runtime,
-    redis::{self, AsyncConnectionConfig, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind},
+    redis::{
+        self, AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionInfo, ErrorKind, FromRedisValue,
+        IntoConnectionInfo, Pipeline, RedisError, RedisResult, ServerErrorKind, TlsCertificates,
+    },
 };
+
+use crate::tls::{self, ClientTls};
 
 /// A bounded set of connections, made when they are needed and checked when they are taken.
 #[derive(Clone)]
@@ -30,7 +35,9 @@ pub enum PoolError {
 
 /// The URL names no Redis. It is not repeated, for it may hold a password.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("not a Redis URL: write redis://[user:password@]host[:port][/database]")]
+#[error(
+    "not a Redis URL: write redis://[user:password@]host[:port][/database], or the same with rediss:// for TLS"
+)]
 pub struct BadUrl;
 
 impl RedisPool {
@@ -40,9 +47,18 @@ impl RedisPool {
     /// # Errors
     /// [`BadUrl`] where `url` is not one.
     pub fn new(url: &str, size: usize, timeout: Duration) -> Result<Self, BadUrl> {
+        Self::with_tls(url, &ClientTls::default(), size, timeout)
+    }
+
+    /// The same, with other authorities than the system's, or with an identity of our own, where `url` asks for TLS.
+    ///
+    /// # Errors
+    /// [`BadUrl`] where `url` is not one, or does not ask for TLS where `tls` is to matter.
+    pub fn with_tls(url: &str, tls: &ClientTls, size: usize, timeout: Duration) -> Result<Self, BadUrl> {
+        let server = server(url, tls).map_err(|_| BadUrl)?;
         let limit = Some(timeout);
         let config = AsyncConnectionConfig::new().set_connection_timeout(limit).set_response_timeout(limit);
-        let manager = Manager::new_with_config(url, config).map_err(|_| BadUrl)?;
+        let manager = Manager::new_with_config(server, config).map_err(|_| BadUrl)?;
         let pool = Pool::builder(manager)
             .max_size(size)
             .wait_timeout(limit)
@@ -92,6 +108,22 @@ impl RedisPool {
 
 fn timed_out() -> PoolError {
     PoolError::Unavailable("timed out".to_owned())
+}
+
+fn server(url: &str, tls: &ClientTls) -> RedisResult<ConnectionInfo> {
+    tls::install_algorithms();
+    let server = url.into_connection_info()?;
+    if *tls == ClientTls::default() {
+        return Ok(server);
+    }
+    let certificates = TlsCertificates {
+        client_tls: tls.identity.as_ref().map(|identity| ClientTlsConfig {
+            client_cert: identity.chain().into(),
+            client_key: identity.expose_key().into(),
+        }),
+        root_cert: tls.authorities.as_ref().map(|authorities| authorities.pem().into()),
+    };
+    Ok(Client::build_with_tls(server, certificates)?.get_connection_info().clone())
 }
 
 impl From<GetError> for PoolError {

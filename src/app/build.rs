@@ -227,7 +227,8 @@ fn store(config: &StoreConfig, clock: Clock, pools: &mut Vec<(String, RedisPool)
             Ok((embedded.clone(), Some(embedded)))
         }
         StoreConfig::Redis(config) => {
-            let pool = RedisPool::new(config.url.expose(), config.pool_size, config.timeout)?;
+            let tls = config.tls.read().context("store")?;
+            let pool = RedisPool::with_tls(config.url.expose(), &tls, config.pool_size, config.timeout)?;
             info!(server = %config.url.server(), "the store is Redis");
             pools.push(("store".to_owned(), pool.clone()));
             Ok((Arc::new(RedisStore::new(pool, &config.prefix)), None))
@@ -243,7 +244,8 @@ fn caches(
     for CacheConfig { name, target } in configs {
         match target {
             CacheTarget::Redis(config) => {
-                let pool = RedisPool::new(config.url.expose(), CACHE_CONNECTIONS, config.timeout)?;
+                let tls = config.tls.read().with_context(|| format!("cache {name}"))?;
+                let pool = RedisPool::with_tls(config.url.expose(), &tls, CACHE_CONNECTIONS, config.timeout)?;
                 info!(cache = name, server = %config.url.server(), "a cache is Redis");
                 pools.push((format!("cache:{name}"), pool.clone()));
                 caches.push(Box::new(RedisCache::new(name.clone(), pool, config.key_prefix.clone())));

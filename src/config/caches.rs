@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-use super::{quantity, redis_url::RedisUrl, source::Problems};
+use super::{quantity, redis_url::RedisUrl, source::Problems, tls::RedisTls};
 
 /// One place where copies live.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,6 +27,8 @@ pub enum CacheTarget {
 pub struct RedisCache {
     /// The server.
     pub url: RedisUrl,
+    /// Whom to believe, and who we are, where the URL asks for TLS.
+    pub tls: RedisTls,
     /// What stands before every copy's key in this cache.
     pub key_prefix: String,
     /// The longest that connecting, or one answer, may take.
@@ -41,6 +43,9 @@ pub(super) struct RawCache {
     _kind: (),
     url: Option<RedisUrl>,
     url_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    client_cert_file: Option<PathBuf>,
+    client_key_file: Option<PathBuf>,
     #[serde(default)]
     key_prefix: String,
     #[serde(default = "default_timeout", deserialize_with = "quantity::some_duration")]
@@ -60,8 +65,14 @@ pub(super) fn check(raw: Vec<RawCache>, problems: &mut Problems<'_>) -> Vec<Cach
             problems
                 .add(format!("{at}.name"), format!("is the name of caches[{first}] too: each needs its own"));
         }
+        let tls = RedisTls {
+            ca_file: cache.ca_file,
+            client_cert_file: cache.client_cert_file,
+            client_key_file: cache.client_key_file,
+        };
         if let Some(url) = RedisUrl::one_of(&at, cache.url, cache.url_file, problems) {
-            let redis = RedisCache { url, key_prefix: cache.key_prefix, timeout: cache.timeout };
+            tls.check(&at, &url, problems);
+            let redis = RedisCache { url, tls, key_prefix: cache.key_prefix, timeout: cache.timeout };
             caches.push(CacheConfig { name: cache.name, target: CacheTarget::Redis(redis) });
         }
     }

@@ -54,7 +54,6 @@ pub(super) fn unknown(path: &FieldPath, known: &[&str]) -> String {
 fn not_built(path: &FieldPath) -> Option<&'static str> {
     let printed = path.to_string();
     match () {
-        () if printed == "server.tls" => Some("TLS"),
         () if printed.starts_with("resources.") && printed.ends_with(".recheck") => Some("recheck"),
         () => None,
     }

@@ -16,6 +16,7 @@ pub mod rules;
 pub mod secret;
 pub mod server;
 pub mod store;
+pub mod tls;
 pub mod workers;
 
 mod default_rules;

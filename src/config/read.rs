@@ -100,6 +100,7 @@ impl Raw {
         config.secret = self.secret.check(problems);
         config.store = self.store.check(problems);
         config.caches = caches::check(self.caches, problems);
+        config.server.check(problems);
         config.auth.check(problems);
         config.workers.check(problems);
         config.resources.check(problems);

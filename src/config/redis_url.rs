@@ -1,4 +1,4 @@
-//! Where a Redis is: `redis://[user:password@]host[:port][/database]`.
+//! Where a Redis is: `redis://[user:password@]host[:port][/database]`, or with `rediss://` the same over TLS.
 
 use std::{fmt, path::PathBuf};
 
@@ -7,8 +7,8 @@ use url::Url;
 
 use super::{hidden::Hidden, source::Problems};
 
-const EXPECTED: &str =
-    "expected redis://[user:password@]host[:port][/database] or unix:///path/to/redis.sock";
+const EXPECTED: &str = "expected redis://[user:password@]host[:port][/database], the same with rediss:// for TLS, or \
+                        unix:///path/to/redis.sock";
 
 /// A checked URL. It may hold a password, so `Debug` shows the server alone.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,12 +22,16 @@ impl RedisUrl {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|reason| format!("{EXPECTED} ({reason})"))?;
         let server = match url.scheme() {
-            "redis" => redis_server(&url)?,
+            "redis" | "rediss" => redis_server(&url)?,
             "unix" | "redis+unix" if url.path().len() > 1 => format!("unix://{}", url.path()),
-            "rediss" => return Err("TLS to Redis (rediss://) is not built yet: use redis://".to_owned()),
             _ => return Err(EXPECTED.to_owned()),
         };
         Ok(Self { url: Hidden::new(text.to_owned()), server })
+    }
+
+    /// Whether it asks for TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.server.starts_with("rediss:")
     }
 
     /// The whole URL, for the client that connects and for nothing else.
@@ -63,12 +67,17 @@ impl RedisUrl {
 
 fn redis_server(url: &Url) -> Result<String, String> {
     let host = url.host_str().filter(|host| !host.is_empty()).ok_or(EXPECTED)?;
+    // The client would take `#insecure` for "believe any certificate".
+    if url.fragment().is_some() {
+        return Err(format!("{EXPECTED}: without a `#`"));
+    }
     let database = url.path().trim_start_matches('/');
     if !database.is_empty() && database.parse::<u16>().is_err() {
         return Err(format!("{EXPECTED}: the database is a number"));
     }
     Ok(format!(
-        "redis://{host}:{}/{}",
+        "{}://{host}:{}/{}",
+        url.scheme(),
         url.port().unwrap_or(6379),
         if database.is_empty() { "0" } else { database }
     ))

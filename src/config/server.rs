@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Deserializer};
 use serde_yaml::Value;
 
-use super::quantity;
+use super::{quantity, source::Problems, tls::ServerTls};
 
 /// The HTTP side.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub grace: Duration,
     /// Answers everybody, from everywhere, where there are no keys.
     pub allow_unauthenticated: bool,
+    /// HTTPS instead of HTTP.
+    pub tls: Option<ServerTls>,
 }
 
 /// What one client may use up.
@@ -36,7 +38,7 @@ pub struct Limits {
     /// Events in one request.
     #[serde(deserialize_with = "events")]
     pub batch: usize,
-    /// From connecting to the end of the headers.
+    /// From connecting to the end of the headers; with TLS, once for the handshake and once for the headers.
     #[serde(deserialize_with = "quantity::some_duration")]
     pub header_read_time: Duration,
     /// From the end of the headers to the end of the body.
@@ -54,6 +56,23 @@ impl Default for ServerConfig {
             limits: Limits::default(),
             grace: Duration::from_secs(8),
             allow_unauthenticated: false,
+            tls: None,
+        }
+    }
+}
+
+impl ServerConfig {
+    /// What its URLs begin with.
+    pub fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
+
+    pub(super) fn check(&self, problems: &mut Problems<'_>) {
+        if let Some(tls) = &self.tls {
+            tls.check(problems);
         }
     }
 }

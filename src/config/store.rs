@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-use super::{quantity, redis_url::RedisUrl, source::Problems};
+use super::{quantity, redis_url::RedisUrl, source::Problems, tls::RedisTls};
 
 /// The store of relationships.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +23,8 @@ pub enum StoreConfig {
 pub struct RedisStore {
     /// The server.
     pub url: RedisUrl,
+    /// Whom to believe, and who we are, where the URL asks for TLS.
+    pub tls: RedisTls,
     /// What every key begins with: not empty, no braces.
     pub prefix: String,
     /// Connections at most.
@@ -55,6 +57,9 @@ pub(super) struct RawStore {
     path: PathBuf,
     url: Option<RedisUrl>,
     url_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    client_cert_file: Option<PathBuf>,
+    client_key_file: Option<PathBuf>,
     prefix: String,
     #[serde(deserialize_with = "connections")]
     pool_size: usize,
@@ -71,6 +76,9 @@ impl Default for RawStore {
             path: "data".into(),
             url: None,
             url_file: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
             prefix: "decache:".to_owned(),
             pool_size: 16,
             timeout: Duration::from_secs(2),
@@ -100,14 +108,25 @@ impl RawStore {
                 "expected what keys begin with, such as \"decache:\": not empty, no braces",
             );
         }
-        match RedisUrl::one_of("store", self.url, self.url_file, problems) {
-            Some(url) => StoreConfig::Redis(RedisStore {
-                url,
-                prefix: self.prefix,
-                pool_size: self.pool_size,
-                timeout: self.timeout,
-            }),
-            None => StoreConfig::default(),
+        let tls = self.tls();
+        let Some(url) = RedisUrl::one_of("store", self.url, self.url_file, problems) else {
+            return StoreConfig::default();
+        };
+        tls.check("store", &url, problems);
+        StoreConfig::Redis(RedisStore {
+            url,
+            tls,
+            prefix: self.prefix,
+            pool_size: self.pool_size,
+            timeout: self.timeout,
+        })
+    }
+
+    fn tls(&self) -> RedisTls {
+        RedisTls {
+            ca_file: self.ca_file.clone(),
+            client_cert_file: self.client_cert_file.clone(),
+            client_key_file: self.client_key_file.clone(),
         }
     }
 
@@ -115,6 +134,7 @@ impl RawStore {
     /// the file with every setting works with either kind.
     fn check_foreign(&self, problems: &mut Problems<'_>) {
         let default = Self::default();
+        let tls = self.tls();
         let foreign = match self.kind {
             Kind::Redis => vec![("path", self.path != default.path)],
             Kind::Embedded => vec![
@@ -123,7 +143,10 @@ impl RawStore {
                 ("prefix", self.prefix != default.prefix),
                 ("pool_size", self.pool_size != default.pool_size),
                 ("timeout", self.timeout != default.timeout),
-            ],
+            ]
+            .into_iter()
+            .chain(tls.given().map(|field| (field, true)))
+            .collect(),
         };
         let (other, own) = match self.kind {
             Kind::Redis => ("embedded", "redis"),

@@ -32,10 +32,10 @@ mod tests;
 
 pub use auth::Auth;
 pub use limits::Limits;
-pub use probe::{ProbeError, probe};
+pub use probe::{ProbeError, probe, probe_over_tls};
 pub use problem::problem_types;
 pub use router::{Access, router, routes};
-pub use serve::serve;
+pub use serve::{Listener, serve};
 
 /// Renders every metric as Prometheus text.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;

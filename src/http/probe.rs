@@ -11,7 +11,13 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::tls;
 
 /// How long a probe waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -22,6 +28,9 @@ pub enum ProbeError {
     /// Nobody listens there.
     #[error("cannot connect to {0}: {1}")]
     Connect(SocketAddr, io::Error),
+    /// Whoever listens there does not speak TLS, or went away.
+    #[error("no TLS handshake with {0}: {1}")]
+    Tls(SocketAddr, io::Error),
     /// Whoever listens there does not speak HTTP, or went away.
     #[error("no HTTP answer from {0}: {1}")]
     Http(SocketAddr, hyper::Error),
@@ -36,7 +45,21 @@ pub enum ProbeError {
 /// [`ProbeError`] where there is no answer.
 pub async fn probe(bound: SocketAddr) -> Result<StatusCode, ProbeError> {
     let address = reachable(bound);
-    timeout(PATIENCE, ask(address)).await.unwrap_or(Err(ProbeError::Timeout(address)))
+    let asked = async { ask(address, connect(address).await?).await };
+    timeout(PATIENCE, asked).await.unwrap_or(Err(ProbeError::Timeout(address)))
+}
+
+/// The same of a service that speaks TLS, whatever certificate it shows.
+///
+/// # Errors
+/// [`ProbeError`] where there is no answer.
+pub async fn probe_over_tls(bound: SocketAddr) -> Result<StatusCode, ProbeError> {
+    let address = reachable(bound);
+    let asked = async {
+        let encrypted = tls::connect_to_ourselves(connect(address).await?).await;
+        ask(address, encrypted.map_err(|error| ProbeError::Tls(address, error))?).await
+    };
+    timeout(PATIENCE, asked).await.unwrap_or(Err(ProbeError::Timeout(address)))
 }
 
 /// A service that is bound to every address is asked on the loopback one.
@@ -49,8 +72,14 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, bound.port())
 }
 
-async fn ask(address: SocketAddr) -> Result<StatusCode, ProbeError> {
-    let stream = TcpStream::connect(address).await.map_err(|error| ProbeError::Connect(address, error))?;
+async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeError> {
+    TcpStream::connect(address).await.map_err(|error| ProbeError::Connect(address, error))
+}
+
+async fn ask(
+    address: SocketAddr,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+) -> Result<StatusCode, ProbeError> {
     let http = |error| ProbeError::Http(address, error);
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
     let mut request = Request::new(Empty::<Bytes>::new());

@@ -9,6 +9,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
@@ -16,24 +17,37 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::Limits;
+use crate::tls::Acceptor;
 
 /// How long to wait before accepting again where the process is out of file handles or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// Where connections come in.
+pub struct Listener {
+    /// The bound port.
+    pub tcp: TcpListener,
+    /// Shakes hands first, where TLS is spoken.
+    pub tls: Option<Acceptor>,
+}
+
 /// Serves connections until `shutdown`, then lets requests in flight finish for up to `limits.drain`. Returns when no
 /// connection is left. Not axum's own: that one knows neither a limit of connections nor a deadline.
 pub async fn serve(
-    listener: TcpListener,
+    Listener { tcp, tls }: Listener,
     router: Router,
     limits: Limits,
     shutdown: CancellationToken,
     tasks: &TaskTracker,
 ) {
     let slots = Arc::new(Semaphore::new(limits.connections as usize));
-    while let Some((stream, slot)) = shutdown.run_until_cancelled(accept(&listener, &slots)).await {
-        tasks.spawn(connection(stream, slot, router.clone(), limits, shutdown.clone()));
+    while let Some((stream, slot)) = shutdown.run_until_cancelled(accept(&tcp, &slots)).await {
+        let connection = connection(stream, tls.clone(), router.clone(), limits, shutdown.clone());
+        tasks.spawn(async move {
+            connection.await;
+            drop(slot);
+        });
     }
-    drop(listener);
+    drop(tcp);
     // A connection gives its slot back when it ends.
     let _ = slots.acquire_many(limits.connections).await;
 }
@@ -53,16 +67,31 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, O
     }
 }
 
-/// Serves one connection until it ends, or for `limits.drain` after `shutdown`.
+/// Serves one connection, once hands are shaken where that has to be. Who has not done so by `shutdown` has asked nothing.
 async fn connection(
     stream: TcpStream,
-    slot: Option<OwnedSemaphorePermit>,
+    tls: Option<Acceptor>,
     router: Router,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
     // Answers are small and whole; without it they may wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return converse(stream, router, limits, shutdown).await };
+    match shutdown.run_until_cancelled(tls.accept(stream, limits.header_read)).await {
+        Some(Ok(stream)) => converse(stream, router, limits, shutdown).await,
+        Some(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        None => {}
+    }
+}
+
+/// Answers on one connection until it ends, or for `limits.drain` after `shutdown`.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
     let service = TowerToHyperService::new(router);
     let mut connection = pin!(builder(&limits).serve_connection(TokioIo::new(stream), service));
     let ended = match shutdown.run_until_cancelled(connection.as_mut()).await {
@@ -75,7 +104,6 @@ async fn connection(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
-    drop(slot);
 }
 
 fn builder(limits: &Limits) -> http1::Builder {

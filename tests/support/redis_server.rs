@@ -1,6 +1,7 @@
 //! A real redis-server for tests: on a free port of the loopback, in a folder of its own, gone with the test.
 
 use std::{
+    ffi::OsString,
     io::{BufRead, BufReader},
     net::TcpListener,
     process::{Child, Command, Stdio},
@@ -17,16 +18,26 @@ pub(crate) struct RedisServer {
     pub(crate) port: u16,
     process: Option<Child>,
     folder: tempfile::TempDir,
+    /// Takes the port: `--port`, or `--tls-port`.
+    port_option: &'static str,
+    options: Vec<OsString>,
 }
 
 impl RedisServer {
     /// Starts a server that answers when this returns.
     pub(crate) fn start() -> Self {
+        Self::start_with("--port", Vec::new())
+    }
+
+    /// The same, with further options. `port_option` says what is spoken on the port.
+    pub(crate) fn start_with(port_option: &'static str, options: Vec<OsString>) -> Self {
         let folder = tempfile::tempdir().expect("a folder for redis-server");
+        let mut server = Self { port: 0, process: None, folder, port_option, options };
         for _ in 0..ATTEMPTS {
-            let port = free_port();
-            if let Some(process) = launch(port, &folder) {
-                return Self { port, process: Some(process), folder };
+            server.port = free_port();
+            server.process = server.launch();
+            if server.process.is_some() {
+                return server;
             }
         }
         panic!("redis-server found no free port in {ATTEMPTS} attempts");
@@ -48,8 +59,36 @@ impl RedisServer {
     /// Starts it again on the same port, empty. Stops it first where it runs.
     pub(crate) fn restart(&mut self) {
         self.stop();
-        self.process = (0..ATTEMPTS).find_map(|_| launch(self.port, &self.folder));
+        self.process = (0..ATTEMPTS).find_map(|_| self.launch());
         assert!(self.process.is_some(), "redis-server did not get its port {} back", self.port);
+    }
+
+    /// Runs a server and waits until it says that it is ready; `None` where it ended instead, as on a port in use.
+    fn launch(&self) -> Option<Child> {
+        let mut process = Command::new("redis-server")
+            .args(["--port", "0", self.port_option, &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no", "--dir"])
+            .arg(self.folder.path())
+            .args(&self.options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("redis-server (Debian package redis-server) to be installed");
+        let lines = BufReader::new(process.stdout.take().expect("its log")).lines();
+        let (ready, is_ready) = mpsc::channel();
+        // Reads on after that, so that the server never waits for a full pipe.
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if line.contains("Ready to accept connections") {
+                    ready.send(()).ok();
+                }
+            }
+        });
+        if is_ready.recv().is_err() {
+            process.wait().expect("redis-server to end");
+            return None;
+        }
+        Some(process)
     }
 }
 
@@ -62,33 +101,6 @@ impl Drop for RedisServer {
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
-}
-
-/// Runs a server and waits until it says that it is ready; `None` where it ended instead, as on a port in use.
-fn launch(port: u16, folder: &tempfile::TempDir) -> Option<Child> {
-    let mut process = Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-        .args(["--save", "", "--appendonly", "no", "--dir"])
-        .arg(folder.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("redis-server (Debian package redis-server) to be installed");
-    let lines = BufReader::new(process.stdout.take().expect("its log")).lines();
-    let (ready, is_ready) = mpsc::channel();
-    // Reads on after that, so that the server never waits for a full pipe.
-    thread::spawn(move || {
-        for line in lines.map_while(Result::ok) {
-            if line.contains("Ready to accept connections") {
-                ready.send(()).ok();
-            }
-        }
-    });
-    if is_ready.recv().is_err() {
-        process.wait().expect("redis-server to end");
-        return None;
-    }
-    Some(process)
 }
 
 #[cfg(test)]

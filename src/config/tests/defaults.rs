@@ -39,6 +39,7 @@ fn the_default_file_has_every_known_field_on_a_line_or_in_a_comment() {
         "@: 1",
         "server: {@: 1}",
         "server: {limits: {@: 1}}",
+        "server: {tls: {@: 1}}",
         "auth: {@: 1}",
         "auth: {keys: [{@: 1}]}",
         "secret: {@: 1}",

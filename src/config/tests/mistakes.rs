@@ -48,7 +48,6 @@ fn an_unknown_field_is_answered_with_the_closest_known_one() {
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
     assert_each(&[
-        ("server:\n  tls: { cert: x }\n", "F:2: server.tls: TLS is not built yet"),
         ("store:\n  by_holder: true\n", "F:2: store.by_holder: by_holder is not built yet"),
         (
             "caches:\n  - name: a\n    kind: http\n",
@@ -61,10 +60,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
         (
             "resources:\n  Posts:\n    cache_keys: [k]\n    ttl: 1\n    recheck: 5\n",
             "F:5: resources.Posts.recheck: recheck is not built",
-        ),
-        (
-            "store: { kind: redis, url: 'rediss://h' }\n",
-            "F:1: store.url: TLS to Redis (rediss://) is not built yet",
         ),
         (
             "job_manager:\n  job_rules:\n    - job:\n        job_type: revoke\n        resource_type: a\n        entity_id: b\n",

@@ -11,6 +11,7 @@ mod environment;
 mod mistakes;
 mod rules_block;
 mod secrets;
+mod tls;
 mod values;
 
 /// A file of its own, so that tests do not meet.

@@ -51,7 +51,7 @@ fn an_unusable_file_is_named_with_the_field_that_names_it() {
 
 #[test]
 fn no_secret_prints_with_the_configuration() {
-    let url = format!("redis://tok-user:{PASSWORD}@h:1/2");
+    let url = format!("rediss://tok-user:{PASSWORD}@h:1/2");
     let text = format!(
         "store: {{ kind: redis, url: '{url}' }}\nsecret: {{ value: {PASSWORD} }}\n\
          caches: [ {{ name: a, kind: redis, url: '{url}' }}, {{ name: b, kind: redis, url: 'unix:///s?pass={PASSWORD}' }} ]\n"
@@ -59,7 +59,7 @@ fn no_secret_prints_with_the_configuration() {
     let loaded = File::new(&text).load(&[("DECACHE__SECRET__VALUE", PASSWORD)]).unwrap();
     let printed = format!("{loaded:?}{loaded:#?}");
     assert!(!printed.contains("tok-"), "{printed}");
-    assert!(printed.contains("redis://h:1/2") && printed.contains("unix:///s"), "{printed}");
+    assert!(printed.contains("rediss://h:1/2") && printed.contains("unix:///s"), "{printed}");
 }
 
 /// Wherever somebody put it by mistake.
@@ -72,7 +72,8 @@ fn no_secret_prints_with_a_problem() {
         "secret: { value: tok-short }".to_owned(),
         format!("secret: {{ value: {PASSWORD}, value_file: x }}"),
         format!("store: redis://u:{PASSWORD}@h"),
-        format!("store: {{ kind: redis, url: 'rediss://u:{PASSWORD}@h' }}"),
+        format!("store: {{ kind: redis, url: 'rediss://u:{PASSWORD}@h/#insecure' }}"),
+        format!("store: {{ kind: redis, url: 'redis://u:{PASSWORD}@h', ca_file: x }}"),
         format!("store: {{ kind: redis, url: 'redis://u:{PASSWORD}@h:port' }}"),
         format!("store: {{ kind: redis, url: 'redis://u:{PASSWORD}@h/db' }}"),
         format!("store: {{ kind: redis, url: 'http://u:{PASSWORD}@h' }}"),

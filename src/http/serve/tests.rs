@@ -10,6 +10,8 @@ use tokio::{
 use super::*;
 use crate::http::{ProbeError, probe};
 
+mod tls;
+
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// `/` answers at once; `/held` says that it has begun and answers once it is released.
@@ -24,6 +26,10 @@ struct Server {
 
 impl Server {
     async fn start(limits: Limits) -> Self {
+        Self::start_with(limits, None).await
+    }
+
+    async fn start_with(limits: Limits, tls: Option<Acceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (begun, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -39,8 +45,9 @@ impl Server {
             .route("/held", get(held))
             .route("/readyz", get(async || StatusCode::SERVICE_UNAVAILABLE));
         let (stop, connections) = (shutdown.clone(), tasks.clone());
-        let serving = TaskTracker::new()
-            .spawn(async move { serve(listener, router, limits, stop, &connections).await });
+        let serving = TaskTracker::new().spawn(async move {
+            serve(Listener { tcp: listener, tls }, router, limits, stop, &connections).await
+        });
         Self { address, begun, release, shutdown, tasks, serving }
     }
 

@@ -1,0 +1,14 @@
+//! TLS with real handshakes: decache as a process, asked by curl, beside a redis-server that speaks nothing else. Both bring
+//! OpenSSL, so neither side of a handshake meets its own library.
+
+#[path = "../support/certificates.rs"]
+mod certificates;
+#[path = "../support/process.rs"]
+#[expect(dead_code, reason = "the example API takes no part in this")]
+mod process;
+#[path = "../support/redis_server.rs"]
+mod redis_server;
+
+mod http;
+mod redis;
+mod service;
