@@ -33,16 +33,18 @@ pub(super) async fn request(State(service): State<Arc<Service>>, request: Reques
     response
 }
 
-/// Probes ask every few seconds and are no news, whatever the answer: who degrades readiness says so.
+/// What goes well is no news: an API that posts each of its reads would fill the log with them. Nor is what a probe is
+/// answered, whatever it is: who degrades readiness says so.
 fn report(route: &str, response: &Response, duration_ms: f64) {
     let status = response.status();
     let code = status.as_u16();
-    match route {
-        "/livez" | "/readyz" | "/healthz" | "/metrics" => {
-            tracing::debug!(status = code, duration_ms, "request done")
-        }
-        _ if status.is_server_error() => tracing::warn!(status = code, duration_ms, "request failed"),
-        _ => tracing::info!(status = code, duration_ms, "request done"),
+    let is_probe = matches!(route, "/livez" | "/readyz" | "/healthz" | "/metrics");
+    if status.is_server_error() && !is_probe {
+        tracing::warn!(status = code, duration_ms, "request failed");
+    } else if status.is_client_error() && !is_probe {
+        tracing::info!(status = code, duration_ms, "request refused");
+    } else {
+        tracing::debug!(status = code, duration_ms, "request done");
     }
 }
 

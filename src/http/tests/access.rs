@@ -156,7 +156,8 @@ async fn the_log_names_the_matched_path_and_never_the_url() {
     ask().await;
     let captured = Captured::default();
     let writer = captured.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
+    let subscriber = log.with_writer(move || writer.clone()).finish();
     let guard = tracing::subscriber::set_default(subscriber);
     ask().await;
     drop(guard);
