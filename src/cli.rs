@@ -10,11 +10,12 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::{
     app::{self, App},
     config::{self, Loaded, auth::hash_key},
-    http, telemetry,
+    http, open_files, telemetry,
 };
 
 /// Per-user cache invalidation as a service: knows who holds which entity, and removes every copy when it changes.
@@ -65,6 +66,7 @@ fn load(path: Option<&Path>) -> anyhow::Result<Loaded> {
 
 fn serve(loaded: Loaded) -> anyhow::Result<()> {
     telemetry::init(&loaded.config.log).map_err(anyhow::Error::from_boxed)?;
+    allow_connections(loaded.config.server.limits.connections);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let stop = CancellationToken::new();
@@ -83,6 +85,19 @@ fn serve(loaded: Loaded) -> anyhow::Result<()> {
     // Whatever still waits for a store must not hold up the end.
     runtime.shutdown_background();
     served
+}
+
+/// Every connection is an open file; stores, caches and the journal need some as well.
+fn allow_connections(connections: usize) {
+    const OTHERS: usize = 256;
+    match open_files::raise_limit() {
+        Some(files) if files < (connections + OTHERS) as u64 => warn!(
+            files,
+            connections,
+            "the process may open fewer files than server.limits.connections needs: raise its limit (ulimit -n)"
+        ),
+        _ => {}
+    }
 }
 
 /// The signals that ask a process to end.

@@ -24,6 +24,7 @@ pub mod journal;
 pub mod judge;
 pub mod lookup;
 pub mod metrics;
+pub mod open_files;
 pub mod queue;
 pub mod redis_pool;
 pub mod relations;

@@ -275,6 +275,7 @@ fn limits(server: &ServerConfig) -> Limits {
         events: server.limits.batch,
         header_read: server.limits.header_read_time,
         body_read: server.limits.body_read_time,
+        write: server.limits.write_time,
         connections: u32::try_from(server.limits.connections).unwrap_or(u32::MAX),
         drain: server.grace,
         ..Limits::default()

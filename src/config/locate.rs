@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 
 use super::path::{FieldPath, Step};
 
@@ -18,8 +20,10 @@ pub(super) fn line_of(text: &str, path: &FieldPath) -> Option<usize> {
 
 /// The line, from 1, where a second document begins, if only by the indentation.
 pub(super) fn line_of_second_document(text: &str) -> Option<usize> {
-    let second = serde_yaml::Deserializer::from_str(text).nth(1)?;
-    second.deserialize_any(Stop).err()?.location().map(|location| location.line())
+    let mut documents = serde_yaml::Deserializer::from_str(text);
+    // After a first one that is broken off the parser goes on in the middle of it, and panics.
+    IgnoredAny::deserialize(documents.next()?).ok()?;
+    documents.next()?.deserialize_any(Stop).err()?.location().map(|location| location.line())
 }
 
 /// Follows the steps, and fails where they end.
@@ -110,6 +114,15 @@ impl Visitor<'_> for Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_document_is_found_and_none_after_a_first_that_is_broken() {
+        assert_eq!(line_of_second_document("a: 1\n---\nb: 2\n"), Some(3));
+        assert_eq!(line_of_second_document("a: 1\n"), None);
+        for broken in ["a: [b, *c]\n", "a: { b: *c }\n", "a: [b\n---\nc: 1\n"] {
+            assert_eq!(line_of_second_document(broken), None, "{broken}");
+        }
+    }
 
     #[test]
     fn a_field_is_found_on_the_line_of_its_key_and_an_item_on_its_first() {

@@ -44,6 +44,9 @@ pub struct Limits {
     /// From the end of the headers to the end of the body.
     #[serde(deserialize_with = "quantity::some_duration")]
     pub body_read_time: Duration,
+    /// For how long a client may take in nothing of its answer.
+    #[serde(deserialize_with = "quantity::some_duration")]
+    pub write_time: Duration,
     /// Connections at a time.
     #[serde(deserialize_with = "connections")]
     pub connections: usize,
@@ -84,6 +87,7 @@ impl Default for Limits {
             batch: 10_000,
             header_read_time: Duration::from_secs(10),
             body_read_time: Duration::from_secs(30),
+            write_time: Duration::from_secs(30),
             connections: 1024,
         }
     }

@@ -15,7 +15,9 @@ pub struct Limits {
     pub header_read: Duration,
     /// Time to send a request's body.
     pub body_read: Duration,
-    /// Connections served at a time; more wait to be accepted.
+    /// For how long a client may take in nothing of its answer.
+    pub write: Duration,
+    /// Connections served at a time. Where there are more, the one whose client has been silent longest makes room.
     pub connections: u32,
     /// The longest that `Prefer: wait` is granted.
     pub wait: Duration,
@@ -31,6 +33,7 @@ impl Default for Limits {
             header_bytes: 32 * 1024,
             header_read: Duration::from_secs(30),
             body_read: Duration::from_secs(30),
+            write: Duration::from_secs(30),
             connections: 4096,
             wait: Duration::from_secs(60),
             drain: Duration::from_secs(10),

@@ -7,8 +7,10 @@ use crate::{clock::Clock, health::Health, ingest::Ingest, lookup::Lookup, queue:
 
 mod auth;
 mod body;
+mod connections;
 mod entities;
 mod events;
+mod guard;
 mod health;
 mod holders;
 mod invalidations;
@@ -25,6 +27,7 @@ mod queue;
 mod router;
 mod serve;
 mod target;
+mod transport;
 mod unread;
 
 #[cfg(test)]

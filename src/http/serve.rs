@@ -1,6 +1,6 @@
 //! Connections: accepted up to a limit, closed when they are slow, and let finish when the service stops.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -11,12 +11,16 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::Limits;
+use super::{
+    Limits,
+    connections::{Connections, Slot},
+    guard::Guard,
+    transport::Transport,
+};
 use crate::tls::Acceptor;
 
 /// How long to wait before accepting again where the process is out of file handles or memory.
@@ -39,61 +43,75 @@ pub async fn serve(
     shutdown: CancellationToken,
     tasks: &TaskTracker,
 ) {
-    let slots = Arc::new(Semaphore::new(limits.connections as usize));
-    while let Some((stream, slot)) = shutdown.run_until_cancelled(accept(&tcp, &slots)).await {
-        let connection = connection(stream, tls.clone(), router.clone(), limits, shutdown.clone());
-        tasks.spawn(async move {
-            connection.await;
-            drop(slot);
-        });
+    let connections = Connections::new(limits.connections);
+    while let Some((stream, slot)) = shutdown.run_until_cancelled(accept(&tcp, &connections)).await {
+        tasks.spawn(connection((stream, tls.clone()), slot, router.clone(), limits, shutdown.clone()));
     }
     drop(tcp);
-    // A connection gives its slot back when it ends.
-    let _ = slots.acquire_many(limits.connections).await;
+    connections.ended().await;
 }
 
-/// The next connection, once there is a slot for it. Until then clients wait in the listener's backlog.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    // Fails only where the semaphore is closed, and nobody closes it.
-    let slot = Arc::clone(slots).acquire_owned().await.ok();
+/// The next connection, in its slot. While it waits for that, others wait in the listener's backlog.
+async fn accept(listener: &TcpListener, connections: &Arc<Connections>) -> (TcpStream, Slot) {
+    let mut failed = false;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, slot),
+            Ok((stream, _)) => return (stream, connections.take().await),
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                not_accepted(&error, &mut failed);
+                // It is most often the files that the process may have open.
+                connections.make_room();
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-/// Serves one connection, once hands are shaken where that has to be. Who has not done so by `shutdown` has asked nothing.
+/// Said once, and not again before a connection could be accepted.
+fn not_accepted(error: &io::Error, failed: &mut bool) {
+    if !std::mem::replace(failed, true) {
+        tracing::warn!(%error, "a connection could not be accepted");
+    }
+}
+
+/// Serves one connection until it ends, or has to make room for another: while hands are shaken, too, where that has to be.
 async fn connection(
-    stream: TcpStream,
-    tls: Option<Acceptor>,
+    (stream, tls): (TcpStream, Option<Acceptor>),
+    slot: Slot,
     router: Router,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
     // Answers are small and whole; without it they may wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return converse(stream, router, limits, shutdown).await };
-    match shutdown.run_until_cancelled(tls.accept(stream, limits.header_read)).await {
-        Some(Ok(stream)) => converse(stream, router, limits, shutdown).await,
-        Some(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-        None => {}
+    let converse = async {
+        let Some(tls) = tls else { return converse(stream, &slot, router, &limits, &shutdown).await };
+        // Who has not shaken hands by `shutdown` has asked nothing.
+        match shutdown.run_until_cancelled(tls.accept(stream, limits.header_read)).await {
+            Some(Ok(stream)) => converse(stream, &slot, router, &limits, &shutdown).await,
+            Some(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            None => {}
+        }
+    };
+    tokio::select! {
+        biased;
+        () = slot.usage().evicted() => tracing::debug!("a connection makes room for another"),
+        () = converse => {}
     }
 }
 
-/// Answers on one connection until it ends, or for `limits.drain` after `shutdown`.
+/// Answers a connection's requests until it ends, or for `limits.drain` after `shutdown`.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    slot: &Slot,
     router: Router,
-    limits: Limits,
-    shutdown: CancellationToken,
+    limits: &Limits,
+    shutdown: &CancellationToken,
 ) {
-    let service = TowerToHyperService::new(router);
-    let mut connection = pin!(builder(&limits).serve_connection(TokioIo::new(stream), service));
+    let transport = Transport::new(stream, slot.usage().clone(), limits.write);
+    let guard = Guard { router, usage: slot.usage().clone(), length_seen: transport.length_seen() };
+    let service = TowerToHyperService::new(guard);
+    let mut connection = pin!(builder(limits).serve_connection(TokioIo::new(transport), service));
     let ended = match shutdown.run_until_cancelled(connection.as_mut()).await {
         Some(ended) => ended,
         None => {

@@ -8,6 +8,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -26,6 +27,8 @@ use super::Service;
 
 /// How much is thrown away, in bytes. Whoever sends more may not get to know why it was refused.
 const MOST: usize = 32 << 20;
+/// How long a client may pause before it is answered: it does not send, or waits for the answer.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Answers a request after its body has been read to the end, by whomever.
 pub(super) async fn discard(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
@@ -37,7 +40,7 @@ pub(super) async fn discard(State(service): State<Arc<Service>>, request: Reques
     let sends = body.lock().unwrap_or_else(PoisonError::into_inner).was_read;
     // A body that was too slow once is not waited for again.
     if sends && response.status() != StatusCode::REQUEST_TIMEOUT {
-        // Where it takes too long, or there is too much of it, the connection is closed all the same.
+        // Where it takes too long, or there is too much of it, the client is answered all the same.
         timeout(service.limits.body_read, discard_rest(Loan(body))).await.ok();
     }
     response
@@ -45,7 +48,7 @@ pub(super) async fn discard(State(service): State<Arc<Service>>, request: Reques
 
 async fn discard_rest(mut body: Loan) {
     let mut discarded = 0;
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Ok(Some(Ok(frame))) = timeout(PATIENCE, body.frame()).await {
         discarded += frame.data_ref().map_or(0, Bytes::len);
         if discarded > MOST {
             return;

@@ -7,6 +7,8 @@ use regex_syntax::hir::literal::Extractor;
 
 /// What one pattern may take, compiled.
 const SIZE_LIMIT: usize = 1 << 20;
+/// What is parsed at all: before its compiled size is known, a pattern may take many thousand times its text.
+const MAX_BYTES: usize = 8 << 10;
 
 /// A regular expression that matches whole values: `Posts` does not match `BlogPosts`.
 #[derive(Clone, Debug)]
@@ -21,6 +23,9 @@ pub(super) struct Pattern {
 impl Pattern {
     /// Compiles a pattern by itself first, so that one cannot reach outside of the group it is put in.
     pub(super) fn compile(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_BYTES {
+            return Err(format!("the pattern is too long: it may have {MAX_BYTES} bytes"));
+        }
         let hir = regex_syntax::parse(text).map_err(|error| explain(&error))?;
         let regex = RegexBuilder::new(&format!(r"\A(?:{text})\z")).size_limit(SIZE_LIMIT).build().map_err(
             |error| match error {
@@ -103,10 +108,12 @@ mod tests {
 
     #[test]
     fn a_pattern_that_does_not_compile_says_where() {
-        let error = |text| Pattern::compile(text).unwrap_err();
+        let error = |text: &str| Pattern::compile(text).unwrap_err();
         assert_eq!(error("^(Read"), "the pattern does not compile: unclosed group, at character 2");
         assert!(error("a)|(b").contains("at character 2"));
         assert_eq!(error("(?x)Read # all"), "the pattern must not end in a comment");
+        let long = r"\pL".repeat(4000);
+        assert_eq!(error(&long), "the pattern is too long: it may have 8192 bytes");
         assert_eq!(error(r"\w{1000}"), "the pattern is too large: compiled, it may take 1048576 bytes");
     }
 

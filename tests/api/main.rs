@@ -7,7 +7,6 @@
 #[path = "../support/openapi.rs"]
 mod openapi;
 #[path = "../support/process.rs"]
-#[expect(dead_code, reason = "shared with the end-to-end test, which uses another part of it")]
 mod process;
 #[path = "../support/redis_server.rs"]
 mod redis_server;

@@ -1,6 +1,8 @@
 //! The main job, seen from outside: an API that caches per user in a real Redis, decache beside it with an index in
 //! another, each a process of its own. After a write no user's copy is left, and nobody else's is touched.
 
+#[path = "../support/example.rs"]
+mod example;
 #[path = "../support/process.rs"]
 mod process;
 #[path = "../support/redis_server.rs"]

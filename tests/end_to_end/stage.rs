@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    example,
     process::{self, Process, poll},
     read_event,
     redis_server::RedisServer,
@@ -49,7 +50,7 @@ impl Stage {
         let config = directory.path().join("decache.yaml");
         std::fs::write(&config, configuration(&directory, &index, &cache)).expect("the configuration");
 
-        let example = process::example("playerpro");
+        let example = example::example("playerpro");
         let mut command = Command::new(process::decache());
         let mut decache = Process::start("decache", command.arg("--config").arg(config));
         let decache_url = decache.listening().await;

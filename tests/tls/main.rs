@@ -4,7 +4,6 @@
 #[path = "../support/certificates.rs"]
 mod certificates;
 #[path = "../support/process.rs"]
-#[expect(dead_code, reason = "the example API takes no part in this")]
 mod process;
 #[path = "../support/redis_server.rs"]
 mod redis_server;

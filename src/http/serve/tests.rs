@@ -94,20 +94,87 @@ async fn headers_that_are_too_large_are_refused() {
 }
 
 #[tokio::test]
-async fn a_connection_over_the_limit_waits_for_another_to_end() {
+async fn a_connection_over_the_limit_waits_for_one_that_is_worked_for() {
     let server = Server::start(Limits { connections: 1, ..Limits::default() }).await;
     let mut first = server.connect().await;
-    assert!(ask(&mut first).await.starts_with("HTTP/1.1 200"));
+    first.write_all(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    soon(server.begun.notified()).await;
     let mut second = server.connect().await;
     second.write_all(REQUEST).await.unwrap();
     for _ in 0..20 {
-        assert!(ask(&mut first).await.starts_with("HTTP/1.1 200"));
+        tokio::task::yield_now().await;
+        assert_eq!(server.tasks.len(), 1, "the second connection is not served yet");
     }
-    assert_eq!(server.tasks.len(), 1, "the second connection is not served yet");
-    drop(first);
+    server.release.notify_one();
     let mut answer = [0; 12];
     soon(second.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
+    assert!(read_to_end(&mut first).await.ends_with("held"), "it was answered before it made room");
+}
+
+#[tokio::test]
+async fn the_longest_idle_connection_makes_room_for_a_new_one() {
+    let server = Server::start(Limits { connections: 2, ..Limits::default() }).await;
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    assert!(ask(&mut first).await.starts_with("HTTP/1.1 200"));
+    assert!(ask(&mut second).await.starts_with("HTTP/1.1 200"));
+    assert!(ask(&mut first).await.starts_with("HTTP/1.1 200"));
+    let mut third = server.connect().await;
+    assert!(ask(&mut third).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(read_to_end(&mut second).await, "", "it had been idle longest");
+    assert!(ask(&mut first).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answers_is_disconnected() {
+    let limits = Limits { write: Duration::from_millis(20), ..Limits::default() };
+    let server = Server::start(limits).await;
+    let mut client = server.connect().await;
+    // As many as it takes: the system holds some megabytes of answers before the service feels that nobody reads.
+    let broken = async { while client.write_all(REQUEST).await.is_ok() {} };
+    soon(broken).await;
+    while !server.tasks.is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_two_lengths_is_its_connections_last() {
+    let server = Server::start(Limits::default()).await;
+    let both = [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4",
+    ];
+    for headers in both {
+        let mut client = server.connect().await;
+        let request = format!("GET / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n0\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        client.write_all(REQUEST).await.unwrap();
+        let answers = read_to_end(&mut client).await;
+        assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{answers}");
+        assert!(answers.contains("connection: close"), "{answers}");
+    }
+    let mut client = server.connect().await;
+    let chunked = b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    client.write_all(chunked).await.unwrap();
+    assert!(ask(&mut client).await.starts_with("HTTP/1.1 200"));
+    assert!(ask(&mut client).await.starts_with("HTTP/1.1 200"), "one length alone keeps the connection");
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let server = Server::start(Limits::default()).await;
+    let answer = async |head: &str| {
+        let mut client = server.connect().await;
+        client.write_all(head.as_bytes()).await.unwrap();
+        let mut bytes = vec![0; 4096];
+        let read = soon(client.read(&mut bytes)).await.unwrap();
+        String::from_utf8(bytes[..read].to_vec()).unwrap()
+    };
+    for head in ["GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"] {
+        assert!(answer(head).await.starts_with("HTTP/1.1 400"), "{head}");
+    }
+    assert!(answer("GET / HTTP/1.0\r\n\r\n").await.starts_with("HTTP/1.0 200"));
 }
 
 #[tokio::test]
