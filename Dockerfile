@@ -4,8 +4,10 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 
-# The dependencies as a layer of their own, built against an empty crate: it is built again only when they change.
+# The dependencies as a layer of their own, built against an empty crate: it is built again only when they change. The
+# benches are not built, but Cargo.toml names their files.
 COPY Cargo.toml Cargo.lock ./
+COPY benches ./benches
 RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' > src/main.rs
 RUN cargo build --release --locked --bin decache
 
