@@ -1,4 +1,4 @@
-//! Jobs in order: a [`handle`] that many tasks share over the pure [`schedule`].
+//! Jobs in order: a handle that many tasks share (`handle.rs`) over a pure schedule (`schedule.rs`).
 
 mod counts;
 mod ended;
