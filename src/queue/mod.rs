@@ -35,6 +35,9 @@ use ended::{DeadLetter, Ended};
 use entry::{Entry, Kept};
 use schedule::Schedule;
 
+/// Dead letters may take up one part in so many of [`QueueLimits::max_bytes`], beside it.
+const DEAD_SHARE: usize = 4;
+
 /// How a queue is bounded and how it orders and retries.
 #[derive(Clone, Debug)]
 pub struct QueueLimits {
@@ -42,7 +45,8 @@ pub struct QueueLimits {
     pub capacity: usize,
     /// Bytes that they may be counted with.
     pub max_bytes: usize,
-    /// Finished jobs, and as many dead letters, that are kept to be looked at.
+    /// Finished jobs, and as many dead letters, that are kept to be looked at; of dead letters no more than a quarter of
+    /// `max_bytes`.
     pub finished: usize,
     /// How priority weighs against waiting.
     pub aging: Aging,
@@ -139,7 +143,7 @@ impl Queue {
     pub fn new(limits: QueueLimits, clock: Clock) -> Self {
         let state = State {
             schedule: Schedule::new(limits.aging),
-            ended: Ended::new(limits.finished),
+            ended: Ended::new(limits.finished, limits.max_bytes / DEAD_SHARE),
             reserved: (0, 0),
         };
         Self { limits, clock, state: Mutex::new(state), ready: Notify::new(), settled: Notify::new() }
@@ -151,8 +155,8 @@ impl Queue {
     /// [`Full`] where they do not all fit.
     pub fn reserve(self: &Arc<Self>, jobs: &[Job]) -> Result<Reserved, Full> {
         let mut state = self.lock();
-        let added = jobs.iter().filter(|job| state.schedule.adds(job));
-        let (jobs, bytes) = added.fold((0, 0), |(jobs, bytes), job| (jobs + 1, bytes + entry::weigh(job)));
+        let added = jobs.iter().map(|job| state.schedule.added_by(job));
+        let (jobs, bytes) = added.fold((0, 0), |sum, added| (sum.0 + added.0, sum.1 + added.1));
         if state.schedule.len() + state.reserved.0 + jobs > self.limits.capacity
             || state.schedule.bytes() + state.reserved.1 + bytes > self.limits.max_bytes
         {
