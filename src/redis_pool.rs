@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use deadpool_redis::{
     Connection, Manager, Pool, PoolError as GetError, Runtime,
-    redis::{self, AsyncConnectionConfig, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind},
+    redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind},
 };
 
 /// A bounded set of connections, made when they are needed and checked when they are taken.
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_a_server_says_of_arguments_is_not_repeated() {
-        let said = redis::make_extension_error(
+        let said = deadpool_redis::redis::make_extension_error(
             "ERR".to_owned(),
             Some(
                 "unknown command 'UNLINK', with args beginning with: '/posts/42?access_token=tok-a'"

@@ -29,7 +29,7 @@ use crate::{
     clock::Clock,
     fan_out::FanOut,
     job::{Job, JobId, JobType},
-    journal::Ref,
+    journal::{EntryId, Ref},
 };
 use ended::{DeadLetter, Ended};
 use entry::{Entry, Kept};
@@ -167,11 +167,15 @@ impl Queue {
         Ok(Reserved { queue: self.clone(), jobs, bytes })
     }
 
-    /// Queues jobs, each with the segment that the journal keeps it in, however full the queue is: what room was kept for,
-    /// and what the journal gives back.
+    /// Queues jobs, each with the segment that the journal keeps it in, however full the queue is: room was kept for them.
     pub fn push(&self, jobs: impl IntoIterator<Item = (Job, u32)>) -> Vec<Pushed> {
+        self.push_kept(jobs.into_iter().map(kept_first))
+    }
+
+    /// As [`Queue::push`], for what the journal gives back.
+    pub fn push_kept(&self, jobs: impl IntoIterator<Item = (Job, Ref)>) -> Vec<Pushed> {
         let mut state = self.lock();
-        let pushed = jobs.into_iter().map(|(job, segment)| state.push(job, segment, &self.clock)).collect();
+        let pushed = jobs.into_iter().map(|(job, kept)| state.push(job, kept, &self.clock)).collect();
         drop(state);
         self.ready.notify_one();
         pushed
@@ -181,7 +185,7 @@ impl Queue {
     pub fn push_watched(&self, jobs: impl IntoIterator<Item = (Job, u32)>) -> (Vec<Pushed>, Watch) {
         let mut state = self.lock();
         let pushed: Vec<Pushed> =
-            jobs.into_iter().map(|(job, segment)| state.push(job, segment, &self.clock)).collect();
+            jobs.into_iter().map(kept_first).map(|(job, kept)| state.push(job, kept, &self.clock)).collect();
         let watch = state.ended.watch(&survivors(&pushed));
         drop(state);
         self.ready.notify_one();
@@ -189,9 +193,9 @@ impl Queue {
     }
 
     /// Takes back a dead letter that the journal gives back.
-    pub fn put_dead(&self, job: Job, reason: Box<str>, segment: u32) -> Vec<Ref> {
+    pub fn put_dead(&self, job: Job, reason: Box<str>, kept: Ref) -> Vec<Ref> {
         let mut state = self.lock();
-        state.put_dead(job, reason, segment, &self.clock).into_vec()
+        state.put_dead(job, reason, kept, &self.clock).into_vec()
     }
 
     /// Jobs that the journal had better keep anew, as they are now: those that stand for very many, and those in a
@@ -210,11 +214,10 @@ impl Queue {
         anew
     }
 
-    /// A job is kept anew in `segment`. Returns what the journal may let go: the old references, or the new one where the
-    /// job has gone meanwhile.
-    pub fn kept_anew(&self, anew: &KeepAnew, segment: u32) -> Vec<Ref> {
+    /// A job is kept anew as `new`. Returns what the journal may let go: the old references, or the new one where the
+    /// job runs, has been superseded or has gone meanwhile.
+    pub fn kept_anew(&self, anew: &KeepAnew, new: Ref) -> Vec<Ref> {
         let id = anew.job.id;
-        let new = Ref { job: id, segment };
         let mut state = self.lock();
         let State { schedule, ended, .. } = &mut *state;
         let waiting = schedule.get_mut(id).filter(|entry| !entry.running).map(|entry| &mut entry.kept);
@@ -267,7 +270,8 @@ impl Queue {
         let mut state = self.lock();
         if let Outcome::Done { follow_ups, .. } = &outcome {
             for job in follow_ups {
-                state.push(job.clone(), segment, &self.clock);
+                let (job, kept) = kept_first((job.clone(), segment));
+                state.push(job, kept, &self.clock);
             }
         }
         let settled = state.settle(id, outcome, &self.limits.retry, jitter, &self.clock);
@@ -349,16 +353,16 @@ impl Queue {
 }
 
 impl State {
-    fn push(&mut self, job: Job, segment: u32, clock: &Clock) -> Pushed {
-        let (id, superseded) = self.schedule.push(job, segment);
+    fn push(&mut self, job: Job, kept: Ref, clock: &Clock) -> Pushed {
+        let (id, superseded) = self.schedule.push(job, kept);
         if let Some(entry) = &superseded {
             self.ended.superseded(entry, id, clock.now());
         }
         Pushed { id, supersedes: superseded.map(|entry| entry.job.id) }
     }
 
-    fn put_dead(&mut self, job: Job, reason: Box<str>, segment: u32, clock: &Clock) -> Kept {
-        let mut entry = self.schedule.entry(job, segment);
+    fn put_dead(&mut self, job: Job, reason: Box<str>, kept: Ref, clock: &Clock) -> Kept {
+        let mut entry = self.schedule.entry(job, kept);
         entry.last_error = Some(reason);
         self.ended.end(entry, JobState::Dead, clock.now())
     }
@@ -460,6 +464,11 @@ impl KeepAnew {
         let dead = Some(view.last_error.clone().unwrap_or_default());
         Self { job: letter.job.clone(), dead, kept: letter.kept.to_vec() }
     }
+}
+
+fn kept_first((job, segment): (Job, u32)) -> (Job, Ref) {
+    let kept = Ref { entry: EntryId::first(job.id), segment };
+    (job, kept)
 }
 
 /// Each of these jobs with the one that carries its work: a later one of them that superseded it, or itself.
