@@ -5,7 +5,7 @@ use std::time::Duration;
 use deadpool_redis::{
     Connection, Manager, Pool, PoolError as GetError, Runtime,
     redis::{
-        self, AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionInfo, ErrorKind, FromRedisValue,
+        AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionInfo, ErrorKind, FromRedisValue,
         IntoConnectionInfo, Pipeline, RedisError, RedisResult, ServerErrorKind, TlsCertificates,
     },
 };
@@ -89,16 +89,6 @@ impl RedisPool {
         tokio::time::timeout(self.timeout, query).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    /// Asks whether the Redis answers.
-    ///
-    /// # Errors
-    /// Why it does not.
-    pub async fn ping(&self) -> Result<(), PoolError> {
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("PING").ignore();
-        self.query(&pipeline).await
-    }
-
     /// Connections there are, and those that are idle.
     pub fn connections(&self) -> (usize, usize) {
         let status = self.pool.status();
@@ -169,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_a_server_says_of_arguments_is_not_repeated() {
-        let said = redis::make_extension_error(
+        let said = deadpool_redis::redis::make_extension_error(
             "ERR".to_owned(),
             Some(
                 "unknown command 'UNLINK', with args beginning with: '/posts/42?access_token=tok-a'"

@@ -22,19 +22,19 @@ pub(super) async fn replay(parts: &Parts) -> anyhow::Result<()> {
         let (mut waiting, mut dead) = (Vec::new(), Vec::new());
         for ((job, reason), kept) in jobs.by_ref().take(AT_ONCE) {
             match reason {
-                None => waiting.push((job, kept.segment)),
-                Some(reason) => dead.push((job, reason, kept.segment)),
+                None => waiting.push((job, kept)),
+                Some(reason) => dead.push((job, reason, kept)),
             }
         }
-        parts.queue.push(waiting);
-        for (job, reason, segment) in dead {
-            parts.journal.forget(parts.queue.put_dead(job, reason, segment));
+        parts.queue.push_kept(waiting);
+        for (job, reason, kept) in dead {
+            parts.journal.forget(parts.queue.put_dead(job, reason, kept));
         }
         tokio::task::yield_now().await;
     }
-    parts.health.replaying(false);
     let took = parts.clock.tick().since(began);
     info!(jobs = total, seconds = took.as_secs_f64(), "the journal is replayed");
+    parts.health.replaying(false);
     Ok(())
 }
 
@@ -42,9 +42,12 @@ pub(super) async fn replay(parts: &Parts) -> anyhow::Result<()> {
 fn tell_damage(parts: &Parts, damage: &[Damage]) {
     for Damage { file, from, bytes, torn } in damage {
         if *torn {
-            info!(
+            warn!(
                 file,
-                from, bytes, "the end of the journal is torn: it was being written, and not answered yet"
+                from,
+                bytes,
+                "the journal ends in a record that was not written to its end: it was being written when the \
+                 process died, and had not been answered"
             );
         } else {
             warn!(

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     clock::Clock,
     job::{Job, JobId},
+    journal::{EntryId, Ref},
 };
 
 /// The queue that ingest pushes to and workers take from.
@@ -35,25 +36,35 @@ impl Queue {
         Self { limits, clock, state: Mutex::new(state), ready: Notify::new(), settled: Notify::new() }
     }
 
-    /// Queues jobs, each with the segment that the journal keeps it in, however full the queue is: what room was kept for,
-    /// and what the journal gives back.
+    /// Queues jobs, each with the segment that the journal keeps it in, however full the queue is: room was kept for them.
     pub fn push(&self, jobs: impl IntoIterator<Item = (Job, u32)>) -> Vec<Pushed> {
-        let mut state = self.lock();
-        let pushed = jobs.into_iter().map(|(job, segment)| state.push(job, segment, &self.clock)).collect();
-        drop(state);
-        self.ready.notify_one();
-        pushed
+        self.push_kept(jobs.into_iter().map(kept_first))
+    }
+
+    /// As [`Queue::push`], for what the journal gives back.
+    pub fn push_kept(&self, jobs: impl IntoIterator<Item = (Job, Ref)>) -> Vec<Pushed> {
+        self.push_then(jobs, |_, pushed| pushed)
     }
 
     /// As [`Queue::push`], with a watch that sees the jobs end.
     pub fn push_watched(&self, jobs: impl IntoIterator<Item = (Job, u32)>) -> (Vec<Pushed>, Watch) {
+        self.push_then(jobs.into_iter().map(kept_first), |state, pushed| {
+            let watch = state.ended.watch(&survivors(&pushed));
+            (pushed, watch)
+        })
+    }
+
+    fn push_then<T>(
+        &self,
+        jobs: impl IntoIterator<Item = (Job, Ref)>,
+        then: impl FnOnce(&mut State, Vec<Pushed>) -> T,
+    ) -> T {
         let mut state = self.lock();
-        let pushed: Vec<Pushed> =
-            jobs.into_iter().map(|(job, segment)| state.push(job, segment, &self.clock)).collect();
-        let watch = state.ended.watch(&survivors(&pushed));
+        let pushed = jobs.into_iter().map(|(job, kept)| state.push(job, kept, &self.clock)).collect();
+        let result = then(&mut state, pushed);
         drop(state);
         self.ready.notify_one();
-        (pushed, watch)
+        result
     }
 
     /// Waits for jobs that may start, and takes as many as there is room for, the most urgent first. Each is to be given
@@ -90,7 +101,8 @@ impl Queue {
         let mut state = self.lock();
         if let Outcome::Done { follow_ups, .. } = &outcome {
             for job in follow_ups {
-                state.push(job.clone(), segment, &self.clock);
+                let (job, kept) = kept_first((job.clone(), segment));
+                state.push(job, kept, &self.clock);
             }
         }
         let settled = state.settle(id, outcome, &self.limits.retry, jitter, &self.clock);
@@ -169,6 +181,11 @@ impl Queue {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn kept_first((job, segment): (Job, u32)) -> (Job, Ref) {
+    let kept = Ref { entry: EntryId::first(job.id), segment };
+    (job, kept)
 }
 
 /// Each of these jobs with the one that carries its work: a later one of them that superseded it, or itself.

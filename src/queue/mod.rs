@@ -29,6 +29,9 @@ use crate::{
     journal::Ref,
 };
 
+/// Dead letters may take up one part in so many of [`QueueLimits::max_bytes`], beside it.
+const DEAD_SHARE: usize = 4;
+
 /// How a queue is bounded and how it orders and retries.
 #[derive(Clone, Debug)]
 pub struct QueueLimits {
@@ -36,7 +39,8 @@ pub struct QueueLimits {
     pub capacity: usize,
     /// Bytes that they may be counted with.
     pub max_bytes: usize,
-    /// Finished jobs, and as many dead letters, that are kept to be looked at.
+    /// Finished jobs, and as many dead letters, that are kept to be looked at; of dead letters no more than a quarter of
+    /// `max_bytes`.
     pub finished: usize,
     /// How priority weighs against waiting.
     pub aging: Aging,

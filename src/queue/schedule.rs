@@ -12,12 +12,13 @@ use slab::Slab;
 
 use super::{
     counts::Counts,
-    entry::{Attempt, Entry},
+    entry::{Attempt, Entry, weigh},
     merge::merge,
 };
 use crate::{
     clock::Tick,
     job::{Job, JobId, JobKey, JobType},
+    journal::Ref,
 };
 
 /// How a level of priority weighs against waiting.
@@ -101,9 +102,9 @@ impl Schedule {
     }
 
     /// Queues a job, or lets it take the place and the work of the queued one with the same key, which is returned.
-    pub(super) fn push(&mut self, job: Job, segment: u32) -> (JobId, Option<Entry>) {
+    pub(super) fn push(&mut self, job: Job, kept: Ref) -> (JobId, Option<Entry>) {
         let id = job.id;
-        let mut newer = self.entry(job, segment);
+        let mut newer = self.entry(job, kept);
         let Some(slot) = self.same_key(&newer) else {
             self.insert(newer);
             return (id, None);
@@ -226,9 +227,13 @@ impl Schedule {
         self.by_id.get(&id).map(|slot| &mut self.entries[*slot])
     }
 
-    /// Whether a job would add to the number of jobs rather than supersede one.
-    pub(super) fn adds(&self, job: &Job) -> bool {
-        !(job.superceedable && self.by_key.contains_key(&job.key))
+    /// The jobs and bytes that a job would add: one that supersedes another may still be larger.
+    pub(super) fn added_by(&self, job: &Job) -> (usize, usize) {
+        let superseded = self.by_key.get(&job.key).filter(|_| job.superceedable);
+        match superseded {
+            None => (1, weigh(job)),
+            Some(slot) => (0, weigh(job).saturating_sub(self.entries[*slot].bytes)),
+        }
     }
 
     /// How long the oldest ready job of each priority has been ready.
@@ -245,9 +250,9 @@ impl Schedule {
     }
 
     /// An entry for a job, which is not queued by that.
-    pub(super) fn entry(&mut self, job: Job, segment: u32) -> Entry {
+    pub(super) fn entry(&mut self, job: Job, kept: Ref) -> Entry {
         let place = self.new_place(job.priority, job.ready_at);
-        Entry::new(job, segment, place)
+        Entry::new(job, kept, place)
     }
 
     fn new_place(&mut self, priority: u16, ready_at: Tick) -> Place {

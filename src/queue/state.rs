@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Ending, JobState, KeepAnew, Outcome, Phase, Pushed, QueueLimits, RetryPolicy, Settled,
+    DEAD_SHARE, Ending, JobState, KeepAnew, Outcome, Phase, Pushed, QueueLimits, RetryPolicy, Settled,
     ended::Ended,
     entry::{Entry, Kept},
     schedule::Schedule,
@@ -12,6 +12,7 @@ use crate::{
     clock::Clock,
     fan_out::FanOut,
     job::{Job, JobId, JobType},
+    journal::Ref,
 };
 
 #[derive(Debug)]
@@ -24,19 +25,23 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(limits: &QueueLimits) -> Self {
-        Self { schedule: Schedule::new(limits.aging), ended: Ended::new(limits.finished), reserved: (0, 0) }
+        Self {
+            schedule: Schedule::new(limits.aging),
+            ended: Ended::new(limits.finished, limits.max_bytes / DEAD_SHARE),
+            reserved: (0, 0),
+        }
     }
 
-    pub(super) fn push(&mut self, job: Job, segment: u32, clock: &Clock) -> Pushed {
-        let (id, superseded) = self.schedule.push(job, segment);
+    pub(super) fn push(&mut self, job: Job, kept: Ref, clock: &Clock) -> Pushed {
+        let (id, superseded) = self.schedule.push(job, kept);
         if let Some(entry) = &superseded {
             self.ended.superseded(entry, id, clock.now());
         }
         Pushed { id, supersedes: superseded.map(|entry| entry.job.id) }
     }
 
-    pub(super) fn put_dead(&mut self, job: Job, reason: Box<str>, segment: u32, clock: &Clock) -> Kept {
-        let mut entry = self.schedule.entry(job, segment);
+    pub(super) fn put_dead(&mut self, job: Job, reason: Box<str>, kept: Ref, clock: &Clock) -> Kept {
+        let mut entry = self.schedule.entry(job, kept);
         entry.last_error = Some(reason);
         self.ended.end(entry, JobState::Dead, clock.now())
     }

@@ -34,7 +34,7 @@ async fn a_read_that_the_store_cannot_take_is_evicted_and_its_job_kept_as_a_dead
     assert!(job["last_error"].as_str().unwrap().starts_with("store unavailable"), "{job}");
     assert_eq!(app.queue().await["dead"], 2);
     app.counted_jobs(r#"state="dead",type="cache""#, 2.0).await;
-    app.said("job is a dead letter; its copy was evicted").await;
+    app.said("are dead letters; their copies were evicted").await;
 
     index.restart();
     app.in_trouble(&[]).await;

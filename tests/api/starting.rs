@@ -46,7 +46,7 @@ async fn a_redis_that_answers_and_refuses_to_be_written_is_degraded_too() {
     redis.tell(&["CONFIG", "SET", "maxmemory", "1"]).await;
     let app = TestApp::start(Setup::redis(&index)).await;
     let answer = app.post_events(&read(42, "alice")).await.success(202);
-    let reasons = app.in_trouble(&["workers"]).await;
+    let reasons = app.in_trouble(&["store", "workers"]).await;
     assert!(reasons.to_string().contains("OOM"), "{reasons}");
     redis.tell(&["CONFIG", "SET", "maxmemory", "0"]).await;
     app.job_once(answer["jobs"][0]["id"].as_str().unwrap(), "done", |job| job["state"] == "done").await;
