@@ -32,9 +32,9 @@ pub(super) async fn replay(parts: &Parts) -> anyhow::Result<()> {
         }
         tokio::task::yield_now().await;
     }
-    parts.health.replaying(false);
     let took = parts.clock.tick().since(began);
     info!(jobs = total, seconds = took.as_secs_f64(), "the journal is replayed");
+    parts.health.replaying(false);
     Ok(())
 }
 
@@ -42,9 +42,12 @@ pub(super) async fn replay(parts: &Parts) -> anyhow::Result<()> {
 fn tell_damage(parts: &Parts, damage: &[Damage]) {
     for Damage { file, from, bytes, torn } in damage {
         if *torn {
-            info!(
+            warn!(
                 file,
-                from, bytes, "the end of the journal is torn: it was being written, and not answered yet"
+                from,
+                bytes,
+                "the journal ends in a record that was not written to its end: it was being written when the \
+                 process died, and had not been answered"
             );
         } else {
             warn!(

@@ -85,6 +85,21 @@ pub(super) fn read(header: &Header, key: &RecordKey, segment: &[u8], at: usize) 
     Found::Damage(next.unwrap_or(segment.len()))
 }
 
+/// Whether bytes that cannot be read, at the end of a segment, are what is left of a write that a crash cut short: the
+/// beginning of a header or of a frame, or room that was never filled. Anything else has been altered.
+pub(super) fn is_cut_short(bytes: &[u8], at: usize) -> bool {
+    let begins = |whole: &[u8]| bytes.iter().zip(whole).all(|(byte, whole)| byte == whole);
+    if bytes.iter().all(|byte| *byte == 0) {
+        return true;
+    }
+    if at == 0 {
+        return bytes.len() < HEADER && begins(MAGIC);
+    }
+    let length = bytes.get(4..8).and_then(|length| length.first_chunk());
+    let missing = length.is_none_or(|length| bytes.len() < PREFIX + u32::from_le_bytes(*length) as usize);
+    begins(MARK) && missing
+}
+
 /// The number and the sealed record of a frame that is as it was written.
 fn frame(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let rest = bytes.strip_prefix(MARK)?;

@@ -1,6 +1,12 @@
 //! Reading a journal back at start.
 
-use std::{collections::HashMap, fs, io, path::Path};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    ops::Range,
+    path::Path,
+};
 
 use tracing::{info, warn};
 
@@ -36,9 +42,16 @@ pub struct Damage {
     pub from: usize,
     /// How many they are.
     pub bytes: usize,
-    /// Whether they are the end of the last file: what was being written when the process died, and had not been
-    /// answered.
+    /// Whether they are a record at the end of the last file that was not written to its end: it was being written when
+    /// the process died, and had not been answered.
     pub torn: bool,
+}
+
+/// A range of a file that could not be read.
+struct Unread {
+    range: Range<usize>,
+    /// Whether the file ends in it, in a record that was cut short.
+    cut_short: bool,
 }
 
 /// Reads the files of a folder, in their order.
@@ -53,43 +66,48 @@ impl Reader<'_> {
         let mut living = Living::default();
         let mut damage = Vec::new();
         for (index, segment) in files.iter().enumerate() {
-            let damaged = self.read(*segment, &mut living)?;
             let is_last = index + 1 == files.len();
-            for (range, length) in damaged {
-                let torn = is_last && range.end == length;
+            for Unread { range, cut_short } in self.read(*segment, &mut living)? {
                 let file = segments::path(self.folder, *segment).display().to_string();
-                damage.push(Damage { file, from: range.start, bytes: range.len(), torn });
+                damage.push(Damage {
+                    file,
+                    from: range.start,
+                    bytes: range.len(),
+                    torn: is_last && cut_short,
+                });
             }
             info!(files = index + 1, of = files.len(), jobs = living.places.len(), "replaying the journal");
         }
-        for damage in damage.iter().filter(|damage| !damage.torn) {
-            keep_aside(damage);
+        for damage in &damage {
+            if damage.torn { cut_off(damage) } else { keep_aside(damage) }
         }
         Ok(Replayed { jobs: living.in_order(), damage })
     }
 
-    /// Reads a file; returns the ranges that it could not read, and the file's length.
-    fn read(&self, segment: u32, living: &mut Living) -> io::Result<Vec<(std::ops::Range<usize>, usize)>> {
+    /// Reads a file; returns what it could not read of it.
+    fn read(&self, segment: u32, living: &mut Living) -> io::Result<Vec<Unread>> {
         let bytes = fs::read(segments::path(self.folder, segment))?;
-        let mut damaged = Vec::new();
+        let unread = |range: Range<usize>| {
+            let cut_short =
+                range.end == bytes.len() && frame::is_cut_short(&bytes[range.clone()], range.start);
+            Unread { range, cut_short }
+        };
         let Some(header) = Header::read(&bytes) else {
             // A file that was made and not begun is no loss.
-            if !bytes.is_empty() {
-                damaged.push((0..bytes.len(), bytes.len()));
-            }
-            return Ok(damaged);
+            let whole = (!bytes.is_empty()).then(|| unread(0..bytes.len()));
+            return Ok(whole.into_iter().collect());
         };
-        let mut at = HEADER;
+        let (mut damaged, mut at) = (Vec::new(), HEADER);
         while at < bytes.len() {
             match frame::read(&header, self.key, &bytes, at) {
                 Found::Record(plain, end) => {
                     if !living.apply(&plain, segment, self.now) {
-                        damaged.push((at..end, bytes.len()));
+                        damaged.push(Unread { range: at..end, cut_short: false });
                     }
                     at = end;
                 }
                 Found::Damage(next) => {
-                    damaged.push((at..next, bytes.len()));
+                    damaged.push(unread(at..next));
                     at = next;
                 }
             }
@@ -134,12 +152,25 @@ impl Living {
     }
 }
 
+/// What was cut short goes, once it is told: a later start, for which this is not the last file any more, would take it
+/// for damage.
+fn cut_off(damage: &Damage) {
+    let cut = File::options().write(true).open(&damage.file);
+    let cut = cut.and_then(|file| file.set_len(damage.from as u64).and_then(|()| file.sync_all()));
+    if let Err(error) = cut {
+        warn!(file = damage.file, %error, "the torn end of the journal could not be cut off");
+    }
+}
+
 /// A damaged file is copied before it can go with the last of its jobs, for whoever wants to look at it.
 fn keep_aside(damage: &Damage) {
     let copy = format!("{}{DAMAGED}", damage.file);
+    let draft = format!("{copy}.new{DAMAGED}");
     if !Path::new(&copy).exists()
-        && let Err(error) = fs::copy(&damage.file, &copy)
+        && let Err(error) = fs::copy(&damage.file, &draft).and_then(|_| fs::rename(&draft, &copy))
     {
+        // Half a copy would keep the next start from making a whole one.
+        let _ = fs::remove_file(&draft);
         warn!(file = damage.file, %error, "a damaged file of the journal could not be copied");
     }
 }

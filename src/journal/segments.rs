@@ -68,13 +68,21 @@ pub(super) fn path(folder: &Path, segment: u32) -> PathBuf {
     folder.join(format!("{segment:08}.journal"))
 }
 
-/// The files that are there, oldest first, and the names of those that are none of ours.
+/// No file of ours has a number above: it leaves as many for the files to come.
+const HIGHEST: u32 = u32::MAX / 2;
+
+/// The files that are there, oldest first, and the names of what is none of ours.
 pub(super) fn list(folder: &Path) -> io::Result<(Vec<u32>, Vec<String>)> {
     let (mut segments, mut foreign) = (Vec::new(), Vec::new());
     for file in fs::read_dir(folder)? {
-        let name = file?.file_name().to_string_lossy().into_owned();
-        match name.strip_suffix(".journal").and_then(|number| number.parse().ok()) {
-            Some(segment) if path(folder, segment).ends_with(&name) => segments.push(segment),
+        let file = file?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        let number = name.strip_suffix(".journal").and_then(|number| number.parse().ok());
+        let number = number.filter(|number| (1..=HIGHEST).contains(number));
+        match number {
+            Some(segment) if path(folder, segment).ends_with(&name) && file.file_type()?.is_file() => {
+                segments.push(segment);
+            }
             _ if name == super::log::LOCK || name.ends_with(super::replay::DAMAGED) => {}
             _ => foreign.push(name),
         }

@@ -185,19 +185,71 @@ async fn another_process_s_journal_is_refused() {
     assert!(matches!(error, OpenError::InUse(_)), "{error}");
 }
 
+/// Kept jobs in a journal that was closed, its only file and that file's bytes.
+async fn closed(folder: &Path, jobs: u64) -> (Vec<Ref>, PathBuf, Vec<u8>) {
+    let log = open(folder);
+    let mut kept = Vec::new();
+    for n in 0..jobs {
+        kept.extend(write(&log, &[job(n)]).await);
+    }
+    drop(log);
+    let file = files(folder).pop().unwrap();
+    let bytes = fs::read(&file).unwrap();
+    (kept, file, bytes)
+}
+
 #[tokio::test]
-async fn a_torn_end_is_told_and_costs_nothing_that_was_answered() {
+async fn a_torn_end_is_told_once_and_costs_nothing_that_was_answered() {
     let folder = tempfile::tempdir().unwrap();
-    let kept = write(&open(folder.path()), &[job(1)]).await;
-    let file = files(folder.path()).pop().unwrap();
-    let whole = fs::read(&file).unwrap();
+    let (kept, file, whole) = closed(folder.path(), 1).await;
     let mut torn = whole.clone();
-    torn.extend_from_slice(&whole[whole.len() - 40..]);
+    torn.extend_from_slice(&whole[frame::HEADER..whole.len() - 40]);
     fs::write(&file, &torn).unwrap();
     let replayed = open(folder.path()).replay().unwrap();
     assert_eq!(replayed.jobs[0].1.job, kept[0].job);
-    let expected = Damage { file: file.display().to_string(), from: whole.len(), bytes: 40, torn: true };
+    let bytes = torn.len() - whole.len();
+    let expected = Damage { file: file.display().to_string(), from: whole.len(), bytes, torn: true };
     assert_eq!(replayed.damage, [expected]);
+    assert_eq!(living(folder.path()), [kept[0].job], "it is not damage at the next start");
+}
+
+#[tokio::test]
+async fn an_altered_last_record_is_damage_and_not_a_torn_end() {
+    for altered in [5, 40] {
+        let folder = tempfile::tempdir().unwrap();
+        let (kept, file, mut bytes) = closed(folder.path(), 2).await;
+        let last = bytes.len() - altered;
+        bytes[last] ^= 4;
+        fs::write(&file, &bytes).unwrap();
+        let replayed = open(folder.path()).replay().unwrap();
+        assert_eq!(replayed.jobs.iter().map(|(_, kept)| kept.job).collect::<Vec<_>>(), [kept[0].job]);
+        let torn: Vec<bool> = replayed.damage.iter().map(|damage| damage.torn).collect();
+        assert_eq!(torn, [false]);
+        assert_eq!(fs::read(format!("{}.damaged", file.display())).unwrap(), bytes);
+    }
+}
+
+#[tokio::test]
+async fn room_that_was_never_filled_is_a_torn_end_and_other_bytes_are_damage() {
+    for (added, torn) in [(vec![0; 100], true), (b"something else".to_vec(), false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, file, mut bytes) = closed(folder.path(), 1).await;
+        bytes.extend_from_slice(&added);
+        fs::write(&file, &bytes).unwrap();
+        let replayed = open(folder.path()).replay().unwrap();
+        assert_eq!((replayed.jobs.len(), replayed.damage[0].torn), (1, torn));
+    }
+}
+
+#[tokio::test]
+async fn what_only_looks_like_a_file_of_ours_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("00000007.journal")).unwrap();
+    fs::write(folder.path().join("00000000.journal"), "none of ours has this number").unwrap();
+    fs::write(folder.path().join("4294967295.journal"), "nor this").unwrap();
+    let kept = write(&open(folder.path()), &[job(1)]).await;
+    assert_eq!(living(folder.path()), [kept[0].job]);
+    assert_eq!(fs::read(folder.path().join("4294967295.journal")).unwrap(), b"nor this");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind},
     os::unix::fs::{FileExt, OpenOptionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, atomic::Ordering, mpsc},
     time::Duration,
 };
@@ -18,7 +18,10 @@ use super::{
     record::Written,
     segments::{self, Segments},
 };
-use crate::secret::{Keys, RecordKey};
+use crate::{
+    job::JobId,
+    secret::{Keys, RecordKey},
+};
 
 /// Bytes that are written together at the most.
 const TOGETHER: usize = 8 << 20;
@@ -28,6 +31,8 @@ const FORGOTTEN: usize = 10_000;
 const FLUSH: Duration = Duration::from_millis(100);
 /// How long to wait before what could not be written is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+/// Bytes at most that are written to see whether it can be.
+const PROBE: usize = 64 << 10;
 
 /// What the thread is asked for.
 pub(super) enum Request {
@@ -51,6 +56,8 @@ pub(super) struct Writer {
     current: Current,
     /// Jobs to let go that are not written yet.
     ended: Vec<Ref>,
+    /// Bytes that could not be written last, at most [`PROBE`].
+    refused: usize,
 }
 
 /// The file that is written to.
@@ -92,28 +99,35 @@ impl Writer {
             replayed: false,
             current: Current { segment: first, file: None, header, length: 0, next_frame: 0 },
             ended: Vec::new(),
+            refused: 0,
         }
     }
 
     /// Makes sure that there is a file to write to. What it is called is safe before anything in it is.
     pub(super) fn ensure_file(&mut self) -> io::Result<&File> {
         if self.current.file.is_none() {
-            let mut nonce = [0; 16];
-            getrandom::fill(&mut nonce).map_err(io::Error::other)?;
-            let header = Header { fingerprint: self.fingerprint, nonce };
             let path = segments::path(&self.folder, self.current.segment);
-            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-            file.write_all_at(&header.to_bytes(), 0)?;
-            if self.settings.sync {
-                file.sync_all()?;
-                File::open(&self.folder)?.sync_all()?;
-            }
+            // What was not made whole would be read as damage.
+            let (file, header) = self.make_file(&path).inspect_err(|_| drop(fs::remove_file(&path)))?;
             let segment = self.current.segment;
             self.segments.add(segment);
             self.current =
                 Current { segment, file: Some(file), header, length: HEADER as u64, next_frame: 0 };
         }
         self.current.file.as_ref().ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn make_file(&self, path: &Path) -> io::Result<(File, Header)> {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(io::Error::other)?;
+        let header = Header { fingerprint: self.fingerprint, nonce };
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all_at(&header.to_bytes(), 0)?;
+        if self.settings.sync {
+            file.sync_all()?;
+            File::open(&self.folder)?.sync_all()?;
+        }
+        Ok((file, header))
     }
 
     /// Until nobody can ask any more.
@@ -152,11 +166,20 @@ impl Writer {
         }
         let ended = std::mem::take(&mut self.ended);
         self.put_ended(&ended, &mut buffer);
+        let probing = waiting.is_empty() && !self.is_well();
+        if probing {
+            self.put_probe(&mut buffer);
+        }
         // What is let go need not be safe: a job that comes back is done again.
-        let sync = self.settings.sync && !waiting.is_empty();
+        let sync = self.settings.sync && (probing || !waiting.is_empty());
         match ready.and_then(|()| self.append(&buffer, sync)) {
             Ok(()) => self.wrote(waiting, &ended),
-            Err(error) => self.failed(waiting, ended, &error),
+            Err(error) => {
+                if !waiting.is_empty() {
+                    self.refused = buffer.len().min(PROBE);
+                }
+                self.failed(waiting, ended, &error);
+            }
         }
     }
 
@@ -190,6 +213,12 @@ impl Writer {
         }
     }
 
+    /// As much as could not be written, without a meaning: no job has this id. Less might find room where a request
+    /// still finds none.
+    fn put_probe(&mut self, buffer: &mut Vec<u8>) {
+        self.put_ended(&vec![Ref { job: JobId::from_u128(0), segment: 0 }; self.refused.max(1)], buffer);
+    }
+
     /// Adds to the current file. After an error the file is cut back and given up for a new one: what an operating
     /// system has failed to sync once, it may report as synced the next time.
     fn append(&mut self, buffer: &[u8], sync: bool) -> io::Result<()> {
@@ -200,11 +229,21 @@ impl Writer {
         if written.is_err() {
             // Where even this fails, what is left over is read as damage and holds nothing that was answered.
             let _ = file.set_len(length);
-            self.next_file();
+            self.give_up_file();
         } else {
             self.current.length += buffer.len() as u64;
         }
         written
+    }
+
+    /// A file in which nothing was written goes: trying again and again must not fill what room there is.
+    fn give_up_file(&mut self) {
+        let empty = self.current.length == HEADER as u64;
+        if empty && fs::remove_file(segments::path(&self.folder, self.current.segment)).is_ok() {
+            self.current.file = None;
+        } else {
+            self.next_file();
+        }
     }
 
     fn next_file(&mut self) {
