@@ -100,6 +100,9 @@ fn allow_connections(connections: usize) {
     }
 }
 
+/// SIGXFSZ on every system that this runs on: a file has met the limit on the size of files (`ulimit -f`).
+const FILE_SIZE_LIMIT: i32 = 25;
+
 /// The signals that ask a process to end.
 struct Signals {
     terminate: Signal,
@@ -108,6 +111,8 @@ struct Signals {
 
 impl Signals {
     fn register() -> std::io::Result<Self> {
+        // Once it is listened to it no longer kills the process, and the write that met the limit fails with an error.
+        drop(signal(SignalKind::from_raw(FILE_SIZE_LIMIT))?);
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
