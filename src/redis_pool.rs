@@ -89,16 +89,6 @@ impl RedisPool {
         tokio::time::timeout(self.timeout, query).await.unwrap_or_else(|_| Err(timed_out()))
     }
 
-    /// Asks whether the Redis answers.
-    ///
-    /// # Errors
-    /// Why it does not.
-    pub async fn ping(&self) -> Result<(), PoolError> {
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("PING").ignore();
-        self.query(&pipeline).await
-    }
-
     /// Connections there are, and those that are idle.
     pub fn connections(&self) -> (usize, usize) {
         let status = self.pool.status();

@@ -39,6 +39,11 @@ impl Keys {
         format!("{}secret", self.prefix)
     }
 
+    /// An empty string: shows that the server can be written to.
+    pub(super) fn ping(&self) -> String {
+        format!("{}ping", self.prefix)
+    }
+
     fn of_entity(&self, entity: &Entity, part: &str) -> String {
         let mut key = String::with_capacity(self.prefix.len() + entity.id.len() + 40);
         key.push_str(&self.prefix);

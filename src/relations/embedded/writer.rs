@@ -3,7 +3,11 @@
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::{self, JoinHandle},
 };
 
@@ -20,6 +24,7 @@ use crate::relations::StoreError;
 pub(super) struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Work>>>,
     thread: Option<JoinHandle<()>>,
+    failing: Arc<AtomicBool>,
 }
 
 /// A piece of a transaction, and who waits for its commit.
@@ -54,10 +59,17 @@ where
 impl Writer {
     pub(super) fn start(file: Arc<StoreFile>, time: Arc<StoreTime>) -> io::Result<Self> {
         let (queue, work) = mpsc::channel();
+        let failing = Arc::new(AtomicBool::new(false));
+        let told = failing.clone();
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || write_all(&file, &time, &work))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+            .spawn(move || write_all(&file, &time, &work, &told))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), failing })
+    }
+
+    /// Whether the last transaction failed: what can be read cannot be written.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     /// Does `work` in a transaction, with whatever else waits, and answers when it is on stable storage. Where one
@@ -84,12 +96,18 @@ impl Drop for Writer {
     }
 }
 
-fn write_all(file: &StoreFile, time: &StoreTime, queue: &mpsc::Receiver<Box<dyn Work>>) {
+fn write_all(
+    file: &StoreFile,
+    time: &StoreTime,
+    queue: &mpsc::Receiver<Box<dyn Work>>,
+    failing: &AtomicBool,
+) {
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
         batch.extend(queue.try_iter());
         let committed = catch_unwind(AssertUnwindSafe(|| commit(file, time, &mut batch)))
             .unwrap_or_else(|_| Err(StoreError::Unavailable("writing panicked".to_owned())));
+        failing.store(committed.is_err(), Ordering::Relaxed);
         for work in batch {
             work.settle(committed.clone());
         }

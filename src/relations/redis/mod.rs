@@ -27,6 +27,8 @@ const MEMBERS_PER_CALL: usize = 64;
 const BUCKETS_PER_CALL: usize = 64;
 const MERGES_PER_CALL: usize = 64;
 const KEYS_PER_MGET: usize = 128;
+/// How long what a ping has written lives, in milliseconds.
+const PING_LIVES_MS: u64 = 10_000;
 
 /// The index in a Redis of its own, or beside other things under its prefix.
 pub struct RedisStore {
@@ -255,8 +257,13 @@ impl Relations for RedisStore {
         })
     }
 
+    /// Writes, for a Redis that is full, or that has become a replica, answers PING as if all were well.
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async { Ok(self.pool.ping().await?) })
+        Box::pin(async {
+            let mut pipeline = redis::pipe();
+            pipeline.cmd("SET").arg(self.keys.ping()).arg("").arg("PX").arg(PING_LIVES_MS).ignore();
+            self.query(&pipeline).await
+        })
     }
 }
 
