@@ -108,6 +108,12 @@ impl Metrics {
         self.jobs.with_label_values(&[job_type.as_str(), state.as_str()]).inc();
     }
 
+    /// How many jobs have come to this end, of whatever type.
+    pub fn jobs_ended(&self, state: JobState) -> u64 {
+        let types = [JobType::Cache, JobType::Invalidate];
+        types.iter().map(|it| self.jobs.with_label_values(&[it.as_str(), state.as_str()]).get()).sum()
+    }
+
     /// An attempt has failed.
     pub fn job_failed(&self, job_type: JobType) {
         self.job_failures.with_label_values(&[job_type.as_str()]).inc();

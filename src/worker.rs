@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, debug_span, warn};
+use tracing::{Instrument, debug, debug_span};
 
 use crate::{
     clock::Clock,
@@ -126,7 +126,6 @@ impl Worker {
             self.journal.forget(let_go);
         }
         if let Some(dead) = dead {
-            tell_dead(job);
             keep_anew(&self.queue, &self.journal, dead, self.clock.accepted());
         }
         if state != JobState::Queued {
@@ -146,12 +145,6 @@ enum Done {
 struct Ran {
     attempt: Attempt,
     ran: Duration,
-}
-
-fn tell_dead(job: &Job) {
-    let Job { id, topic, entity, .. } = job;
-    let (resource_type, entity_id) = (&*entity.resource_type, &*entity.id);
-    warn!(job.id = %id, %topic, resource_type, entity_id, "job is a dead letter; its copy was evicted");
 }
 
 /// The span of a job, with the field names that every log line about jobs has. At `info` it costs nothing.

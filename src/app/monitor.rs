@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::build::Parts;
-use crate::upkeep;
+use crate::{queue::JobState, upkeep};
 
 /// Between two looks, and the longest that one waits for an answer.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -16,10 +16,22 @@ const SWEPT: usize = 4096;
 pub(super) async fn run(parts: Parts, cancelled: CancellationToken) {
     let mut ticks = tokio::time::interval(PAUSE);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut dead = 0;
     while cancelled.run_until_cancelled(ticks.tick()).await.is_some() {
         if cancelled.run_until_cancelled(look(&parts)).await.is_none() {
             return;
         }
+        tell_dead(&parts, &mut dead);
+    }
+}
+
+/// One line for all dead letters since the last look: where one job fails, thousands do.
+fn tell_dead(parts: &Parts, before: &mut u64) {
+    let dead = parts.metrics.jobs_ended(JobState::Dead);
+    if dead > *before {
+        let jobs = dead - *before;
+        warn!(jobs, "jobs have failed too often and are dead letters; their copies were evicted");
+        *before = dead;
     }
 }
 
@@ -42,7 +54,8 @@ async fn look(parts: &Parts) {
     if let Some(embedded) = &parts.embedded
         && let Err(error) = embedded.sweep(SWEPT).await
     {
-        warn!(%error, "the store could not be swept");
+        // What is wrong with the store, its ping says.
+        debug!(%error, "the store could not be swept");
     }
 }
 
