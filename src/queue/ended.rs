@@ -52,16 +52,20 @@ pub(super) struct DeadLetter {
 struct Shelf<T> {
     keep: usize,
     jobs: BTreeMap<JobId, (JobView, T)>,
-    order: VecDeque<JobId>,
+    /// With the bytes that each is counted with.
+    order: VecDeque<(JobId, usize)>,
+    bytes: usize,
+    max_bytes: usize,
 }
 
 impl Ended {
-    /// Keeps `keep` finished jobs and as many dead letters.
-    pub(super) fn new(keep: usize) -> Self {
-        Self { finished: Shelf::new(keep), dead: Shelf::new(keep), watches: HashMap::new() }
+    /// Keeps `keep` finished jobs and as many dead letters, these in so many bytes.
+    pub(super) fn new(keep: usize, dead_bytes: usize) -> Self {
+        let (finished, dead) = (Shelf::new(keep, usize::MAX), Shelf::new(keep, dead_bytes));
+        Self { finished, dead, watches: HashMap::new() }
     }
 
-    /// A job has come to its end. Returns what the journal may let go: the job, or the dead letter that has to make room.
+    /// A job has come to its end. Returns what the journal may let go: the job, or the dead letters that have to make room.
     pub(super) fn end(&mut self, entry: Entry, state: JobState, now: Timestamp) -> Kept {
         let view = JobView { state, finished_at: Some(now), ..entry.view() };
         for watching in self.watches.remove(&view.id).unwrap_or_default() {
@@ -69,9 +73,10 @@ impl Ended {
         }
         if state == JobState::Dead {
             let letter = DeadLetter { job: entry.job, kept: entry.kept };
-            return self.dead.put(view, letter).map(|gone| gone.kept).unwrap_or_default();
+            let gone = self.dead.put(view, letter, entry.bytes);
+            return gone.into_iter().flat_map(|gone| gone.kept).collect();
         }
-        self.finished.put(view, ());
+        self.finished.put(view, (), 0);
         entry.kept
     }
 
@@ -84,7 +89,7 @@ impl Ended {
             by.extend(still);
         }
         let (state, finished_at, superseded_by) = (JobState::Superseded, Some(now), Some(by));
-        self.finished.put(JobView { state, finished_at, superseded_by, ..entry.view() }, ());
+        self.finished.put(JobView { state, finished_at, superseded_by, ..entry.view() }, (), 0);
     }
 
     /// Watches these jobs, none of which has ended but by being superseded among themselves.
@@ -154,8 +159,8 @@ impl Watching {
 }
 
 impl<T> Shelf<T> {
-    fn new(keep: usize) -> Self {
-        Self { keep, jobs: BTreeMap::new(), order: VecDeque::new() }
+    fn new(keep: usize, max_bytes: usize) -> Self {
+        Self { keep, jobs: BTreeMap::new(), order: VecDeque::new(), bytes: 0, max_bytes }
     }
 
     fn view(&self, id: JobId) -> Option<&JobView> {
@@ -166,14 +171,17 @@ impl<T> Shelf<T> {
         self.jobs.values().map(|(view, _)| view)
     }
 
-    /// Returns what the one held that has to make room.
-    fn put(&mut self, view: JobView, what: T) -> Option<T> {
-        self.order.push_back(view.id);
+    /// Returns what those held that have to make room. The last one stays, however large it is.
+    fn put(&mut self, view: JobView, what: T, bytes: usize) -> Vec<T> {
+        self.order.push_back((view.id, bytes));
+        self.bytes += bytes;
         self.jobs.insert(view.id, (view, what));
-        if self.order.len() <= self.keep {
-            return None;
+        let mut gone = Vec::new();
+        while self.order.len() > self.keep || (self.bytes > self.max_bytes && self.order.len() > 1) {
+            let Some((oldest, bytes)) = self.order.pop_front() else { break };
+            self.bytes -= bytes;
+            gone.extend(self.jobs.remove(&oldest).map(|(_, what)| what));
         }
-        let oldest = self.order.pop_front()?;
-        self.jobs.remove(&oldest).map(|(_, what)| what)
+        gone
     }
 }

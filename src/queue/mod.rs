@@ -36,7 +36,8 @@ pub struct QueueLimits {
     pub capacity: usize,
     /// Bytes that they may be counted with.
     pub max_bytes: usize,
-    /// Finished jobs, and as many dead letters, that are kept to be looked at.
+    /// Finished jobs, and as many dead letters, that are kept to be looked at; of dead letters no more than a quarter of
+    /// `max_bytes`.
     pub finished: usize,
     /// How priority weighs against waiting.
     pub aging: Aging,

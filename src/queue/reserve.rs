@@ -20,8 +20,8 @@ impl Queue {
     /// [`Full`] where they do not all fit.
     pub fn reserve(self: &Arc<Self>, jobs: &[Job]) -> Result<Reserved, Full> {
         let mut state = self.lock();
-        let added = jobs.iter().filter(|job| state.schedule.adds(job));
-        let (jobs, bytes) = added.fold((0, 0), |(jobs, bytes), job| (jobs + 1, bytes + entry::weigh(job)));
+        let added = jobs.iter().map(|job| state.schedule.added_by(job));
+        let (jobs, bytes) = added.fold((0, 0), |sum, added| (sum.0 + added.0, sum.1 + added.1));
         if state.schedule.len() + state.reserved.0 + jobs > self.limits.capacity
             || state.schedule.bytes() + state.reserved.1 + bytes > self.limits.max_bytes
         {

@@ -12,7 +12,7 @@ use slab::Slab;
 
 use super::{
     counts::Counts,
-    entry::{Attempt, Entry},
+    entry::{Attempt, Entry, weigh},
     merge::merge,
 };
 use crate::{
@@ -226,9 +226,13 @@ impl Schedule {
         self.by_id.get(&id).map(|slot| &mut self.entries[*slot])
     }
 
-    /// Whether a job would add to the number of jobs rather than supersede one.
-    pub(super) fn adds(&self, job: &Job) -> bool {
-        !(job.superceedable && self.by_key.contains_key(&job.key))
+    /// The jobs and bytes that a job would add: one that supersedes another may still be larger.
+    pub(super) fn added_by(&self, job: &Job) -> (usize, usize) {
+        let superseded = self.by_key.get(&job.key).filter(|_| job.superceedable);
+        match superseded {
+            None => (1, weigh(job)),
+            Some(slot) => (0, weigh(job).saturating_sub(self.entries[*slot].bytes)),
+        }
     }
 
     /// How long the oldest ready job of each priority has been ready.

@@ -14,6 +14,9 @@ use crate::{
     job::{Job, JobId, JobType},
 };
 
+/// Dead letters may take up one part in so many of [`QueueLimits::max_bytes`], beside it.
+const DEAD_SHARE: usize = 4;
+
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) schedule: Schedule,
@@ -24,7 +27,8 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(limits: &QueueLimits) -> Self {
-        Self { schedule: Schedule::new(limits.aging), ended: Ended::new(limits.finished), reserved: (0, 0) }
+        let ended = Ended::new(limits.finished, limits.max_bytes / DEAD_SHARE);
+        Self { schedule: Schedule::new(limits.aging), ended, reserved: (0, 0) }
     }
 
     pub(super) fn push(&mut self, job: Job, segment: u32, clock: &Clock) -> Pushed {

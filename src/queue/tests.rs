@@ -305,6 +305,36 @@ fn a_queue_is_bounded_in_bytes_and_gives_them_back() {
     assert_eq!(queue.view().bytes, 0);
 }
 
+/// With a payload of so many bytes.
+fn large(n: u64, key: u64, bytes: usize) -> Job {
+    let payload = serde_json::json!({ "text": "x".repeat(bytes) }).as_object().cloned().map(Arc::new);
+    Job { key: JobKey(key.into()), payload, ..job(n, 0, 0) }
+}
+
+#[test]
+fn a_job_that_supersedes_a_smaller_one_needs_room_for_the_difference() {
+    let queue = queue(10);
+    push(&queue, vec![large(1, 1, 1 << 19)]).unwrap();
+    push(&queue, vec![large(2, 2, 10)]).unwrap();
+    assert_eq!(push(&queue, vec![large(3, 2, 1 << 19)]).unwrap_err(), Full);
+    push(&queue, vec![large(4, 1, 1 << 19)]).unwrap();
+    assert_eq!(queue.view().queued, 2);
+}
+
+#[test]
+fn dead_letters_take_up_no_more_than_a_quarter_of_the_bytes_and_the_last_one_stays() {
+    let queue = queue(10);
+    let mut let_go = Vec::new();
+    for n in 1..=3 {
+        let letter = Job { job_type: JobType::Cache, ..large(n, n, 100 << 10) };
+        let_go.extend(queue.put_dead(letter, "no".into(), 1));
+    }
+    assert_eq!((queue.view().dead, let_go.len()), (2, 1), "two of 100 KiB fit into 256 KiB");
+    let huge = Job { job_type: JobType::Cache, ..large(4, 4, 300 << 10) };
+    assert_eq!(queue.put_dead(huge, "no".into(), 1).len(), 2);
+    assert_eq!(queue.view().dead, 1);
+}
+
 #[test]
 fn follow_ups_are_exempt_from_the_bound() {
     let queue = queue(1);
