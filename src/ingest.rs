@@ -209,7 +209,7 @@ impl Ingest {
         let types: Vec<JobType> = jobs.iter().map(|job: &Job| job.job_type).collect();
         let reserved =
             self.queue.reserve(&jobs).map_err(|Full| IngestError::Full { retry_after: RETRY_AFTER })?;
-        let record = Record::new(jobs.iter().map(|job| Kept { job, dead: None }), Vec::new(), at)?;
+        let record = Record::new(jobs.iter().map(Kept::first), Vec::new(), at)?;
         let (answer, answered) = oneshot::channel();
         let then = move |written: Result<u32, JournalError>| {
             let pushed = written.map(|segment| {

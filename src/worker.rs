@@ -92,7 +92,7 @@ impl Worker {
             Outcome::Done { follow_ups, .. } if !follow_ups.is_empty() => follow_ups,
             _ => return self.give_back(&ran, outcome, 0),
         };
-        let jobs = follow_ups.iter().map(|job| Kept { job, dead: None });
+        let jobs = follow_ups.iter().map(Kept::first);
         let record = Record::new(jobs, ran.attempt.kept.clone(), self.clock.accepted());
         let worker = self.clone();
         let then = move |written: Result<u32, JournalError>| match written {

@@ -22,13 +22,13 @@ pub(super) async fn replay(parts: &Parts) -> anyhow::Result<()> {
         let (mut waiting, mut dead) = (Vec::new(), Vec::new());
         for ((job, reason), kept) in jobs.by_ref().take(AT_ONCE) {
             match reason {
-                None => waiting.push((job, kept.segment)),
-                Some(reason) => dead.push((job, reason, kept.segment)),
+                None => waiting.push((job, kept)),
+                Some(reason) => dead.push((job, reason, kept)),
             }
         }
-        parts.queue.push(waiting);
-        for (job, reason, segment) in dead {
-            parts.journal.forget(parts.queue.put_dead(job, reason, segment));
+        parts.queue.push_kept(waiting);
+        for (job, reason, kept) in dead {
+            parts.journal.forget(parts.queue.put_dead(job, reason, kept));
         }
         tokio::task::yield_now().await;
     }

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::job::JobId;
+use crate::{clock::Timestamp, job::JobId};
 
 mod frame;
 mod log;
@@ -24,10 +24,27 @@ pub use replay::{Damage, Replayed};
 /// Where a job stands in the journal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct Ref {
-    /// The job.
-    pub job: JobId,
+    /// What was written of the job.
+    pub entry: EntryId,
     /// The part of the journal that it was written to.
     pub segment: u32,
+}
+
+/// Names what was written of a job at one time. One that is written again is let go as it was written before and lives
+/// on as it is now, so the job's own id cannot tell which is meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct EntryId(u128);
+
+impl EntryId {
+    /// Of a job that is written for the first time.
+    pub fn first(job: JobId) -> Self {
+        Self(job.as_u128())
+    }
+
+    /// Of a job that is written again.
+    pub fn again(now: Timestamp) -> Self {
+        Self(JobId::new(now).as_u128())
+    }
 }
 
 /// Keeps jobs. A record is kept whole or not at all; later ones never without earlier ones.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{JournalError, Ref};
+use super::{EntryId, JournalError, Ref};
 use crate::{
     clock::{Tick, Timestamp},
     event::{AccessToken, Entity},
@@ -33,7 +33,7 @@ impl Record {
     ) -> Result<Self, JournalError> {
         let written = Written {
             jobs: jobs.into_iter().map(|kept| WrittenJob::new(kept, now)).collect(),
-            ended: ended.iter().map(|ended| ended.job.as_u128()).collect(),
+            ended: ended.iter().map(|ended| ended.entry.0).collect(),
         };
         let plain = postcard::to_stdvec(&written).map_err(|error| JournalError(error.to_string()))?;
         Ok(Self { plain, jobs: written.jobs.len(), ended })
@@ -47,6 +47,15 @@ pub struct Kept<'a> {
     pub job: &'a Job,
     /// Why it is a dead letter, if it is one.
     pub dead: Option<&'a str>,
+    /// What this is called.
+    pub entry: EntryId,
+}
+
+impl<'a> Kept<'a> {
+    /// A job that is kept for the first time.
+    pub fn first(job: &'a Job) -> Self {
+        Self { job, dead: None, entry: EntryId::first(job.id) }
+    }
 }
 
 /// The form in which a record is written (postcard). A field is only ever added at the end, under a new version of the
@@ -80,6 +89,7 @@ pub(super) struct WrittenJob<'a> {
     payload: Option<Cow<'a, str>>,
     depth: u8,
     dead: Option<&'a str>,
+    entry: u128,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,7 +105,7 @@ struct WrittenCopy<'a> {
 pub(super) type ReadJob = (Job, Option<Box<str>>);
 
 impl<'a> WrittenJob<'a> {
-    fn new(Kept { job, dead }: Kept<'a>, now: Accepted) -> Self {
+    fn new(Kept { job, dead, entry }: Kept<'a>, now: Accepted) -> Self {
         let copy = job.copy.as_deref().map(|copy| WrittenCopy {
             holder: copy.holder.0,
             token: copy.token.expose(),
@@ -126,6 +136,7 @@ impl<'a> WrittenJob<'a> {
             payload: payload.map(Cow::Owned),
             depth: job.depth,
             dead,
+            entry: entry.0,
         }
     }
 
@@ -158,8 +169,8 @@ impl<'a> WrittenJob<'a> {
         Some((job, self.dead.map(Into::into)))
     }
 
-    pub(super) fn id(&self) -> JobId {
-        JobId::from_u128(self.id)
+    pub(super) fn entry(&self) -> EntryId {
+        EntryId(self.entry)
     }
 }
 

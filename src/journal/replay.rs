@@ -11,7 +11,7 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    Ref,
+    EntryId, Ref,
     frame::{self, Found, HEADER, Header},
     record::{ReadJob, Written},
     segments,
@@ -120,7 +120,7 @@ impl Reader<'_> {
 #[derive(Default)]
 struct Living {
     jobs: Vec<Option<(ReadJob, Ref)>>,
-    places: HashMap<JobId, usize>,
+    places: HashMap<EntryId, usize>,
 }
 
 impl Living {
@@ -128,7 +128,7 @@ impl Living {
     fn apply(&mut self, plain: &[u8], segment: u32, now: Accepted) -> bool {
         let Ok(record) = postcard::from_bytes::<Written<'_>>(plain) else { return false };
         for ended in &record.ended {
-            if let Some(place) = self.places.remove(&JobId::from_u128(*ended)) {
+            if let Some(place) = self.places.remove(&EntryId(*ended)) {
                 self.jobs[place] = None;
             }
         }
@@ -138,17 +138,24 @@ impl Living {
                 understood = false;
                 continue;
             };
-            // A job that is written again under its own id stands where it was written last.
-            if let Some(place) = self.places.insert(written.id(), self.jobs.len()) {
+            let entry = written.entry();
+            if let Some(place) = self.places.insert(entry, self.jobs.len()) {
                 self.jobs[place] = None;
             }
-            self.jobs.push(Some((job, Ref { job: written.id(), segment })));
+            self.jobs.push(Some((job, Ref { entry, segment })));
         }
         understood
     }
 
+    /// A job that was written again, and not let go as it was before, is as it was written last.
     fn in_order(self) -> Vec<(ReadJob, Ref)> {
-        self.jobs.into_iter().flatten().collect()
+        let written_again = |(job, kept): &(ReadJob, Ref)| kept.entry != EntryId::first(job.0.id);
+        let all = self.jobs.iter().flatten();
+        let last: HashMap<JobId, EntryId> =
+            all.filter(|job| written_again(job)).map(|(job, kept)| (job.0.id, kept.entry)).collect();
+        let is_last =
+            |(job, kept): &(ReadJob, Ref)| last.get(&job.0.id).is_none_or(|last| *last == kept.entry);
+        self.jobs.into_iter().flatten().filter(is_last).collect()
     }
 }
 

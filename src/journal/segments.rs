@@ -95,10 +95,10 @@ pub(super) fn list(folder: &Path) -> io::Result<(Vec<u32>, Vec<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Timestamp, job::JobId};
+    use crate::{clock::Timestamp, journal::EntryId};
 
     fn refs(segment: u32, count: usize) -> Vec<Ref> {
-        (0..count).map(|_| Ref { job: JobId::new(Timestamp(1)), segment }).collect()
+        (0..count).map(|_| Ref { entry: EntryId::again(Timestamp(1)), segment }).collect()
     }
 
     #[test]

@@ -57,21 +57,21 @@ fn job(n: u64) -> Job {
 }
 
 async fn try_write(log: &Log, jobs: &[Job], ended: Vec<Ref>) -> Result<Vec<Ref>, JournalError> {
-    let record = Record::new(jobs.iter().map(|job| Kept { job, dead: None }), ended, NOW).unwrap();
+    let record = Record::new(jobs.iter().map(Kept::first), ended, NOW).unwrap();
     let (answer, answered) = oneshot::channel();
     log.write(record, Box::new(|written| answer.send(written).unwrap()));
     let segment = answered.await.unwrap()?;
-    Ok(jobs.iter().map(|job| Ref { job: job.id, segment }).collect())
+    Ok(jobs.iter().map(|job| Ref { entry: EntryId::first(job.id), segment }).collect())
 }
 
 async fn write(log: &Log, jobs: &[Job]) -> Vec<Ref> {
     try_write(log, jobs, Vec::new()).await.unwrap()
 }
 
-fn living(folder: &Path) -> Vec<JobId> {
+fn living(folder: &Path) -> Vec<EntryId> {
     let replayed = open(folder).replay().unwrap();
     assert_eq!(replayed.damage, []);
-    replayed.jobs.into_iter().map(|(_, kept)| kept.job).collect()
+    replayed.jobs.into_iter().map(|(_, kept)| kept.entry).collect()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -99,8 +99,8 @@ async fn jobs_that_were_let_go_do_not_come_back_and_others_come_in_order() {
     let second = write(&log, &[job(3)]).await;
     log.forget(vec![first[0]]);
     drop(log);
-    assert_eq!(living(folder.path()), [first[1].job, second[0].job]);
-    assert_eq!(living(folder.path()), [first[1].job, second[0].job], "nor do they after another start");
+    assert_eq!(living(folder.path()), [first[1].entry, second[0].entry]);
+    assert_eq!(living(folder.path()), [first[1].entry, second[0].entry], "nor do they after another start");
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn what_follows_and_what_it_follows_are_one_record() {
     let parent = write(&log, &[job(1)]).await;
     let follow_up = try_write(&log, &[job(2)], parent).await.unwrap();
     drop(log);
-    assert_eq!(living(folder.path()), [follow_up[0].job]);
+    assert_eq!(living(folder.path()), [follow_up[0].entry]);
 }
 
 #[tokio::test]
@@ -119,7 +119,8 @@ async fn a_dead_letter_comes_back_as_one() {
     let log = open(folder.path());
     let dead = job(1);
     let record =
-        Record::new([Kept { job: &dead, dead: Some("store unavailable") }], Vec::new(), NOW).unwrap();
+        Record::new([Kept { dead: Some("store unavailable"), ..Kept::first(&dead) }], Vec::new(), NOW)
+            .unwrap();
     let (answer, answered) = oneshot::channel();
     log.write(record, Box::new(|written| answer.send(written).unwrap()));
     answered.await.unwrap().unwrap();
@@ -206,11 +207,11 @@ async fn a_torn_end_is_told_once_and_costs_nothing_that_was_answered() {
     torn.extend_from_slice(&whole[frame::HEADER..whole.len() - 40]);
     fs::write(&file, &torn).unwrap();
     let replayed = open(folder.path()).replay().unwrap();
-    assert_eq!(replayed.jobs[0].1.job, kept[0].job);
+    assert_eq!(replayed.jobs[0].1.entry, kept[0].entry);
     let bytes = torn.len() - whole.len();
     let expected = Damage { file: file.display().to_string(), from: whole.len(), bytes, torn: true };
     assert_eq!(replayed.damage, [expected]);
-    assert_eq!(living(folder.path()), [kept[0].job], "it is not damage at the next start");
+    assert_eq!(living(folder.path()), [kept[0].entry], "it is not damage at the next start");
 }
 
 #[tokio::test]
@@ -222,7 +223,7 @@ async fn an_altered_last_record_is_damage_and_not_a_torn_end() {
         bytes[last] ^= 4;
         fs::write(&file, &bytes).unwrap();
         let replayed = open(folder.path()).replay().unwrap();
-        assert_eq!(replayed.jobs.iter().map(|(_, kept)| kept.job).collect::<Vec<_>>(), [kept[0].job]);
+        assert_eq!(replayed.jobs.iter().map(|(_, kept)| kept.entry).collect::<Vec<_>>(), [kept[0].entry]);
         let torn: Vec<bool> = replayed.damage.iter().map(|damage| damage.torn).collect();
         assert_eq!(torn, [false]);
         assert_eq!(fs::read(format!("{}.damaged", file.display())).unwrap(), bytes);
@@ -248,7 +249,7 @@ async fn what_only_looks_like_a_file_of_ours_is_left_alone() {
     fs::write(folder.path().join("00000000.journal"), "none of ours has this number").unwrap();
     fs::write(folder.path().join("4294967295.journal"), "nor this").unwrap();
     let kept = write(&open(folder.path()), &[job(1)]).await;
-    assert_eq!(living(folder.path()), [kept[0].job]);
+    assert_eq!(living(folder.path()), [kept[0].entry]);
     assert_eq!(fs::read(folder.path().join("4294967295.journal")).unwrap(), b"nor this");
 }
 

@@ -12,16 +12,13 @@ use std::{
 use tracing::warn;
 
 use super::{
-    JournalError, Record, Ref, Then,
+    EntryId, JournalError, Record, Ref, Then,
     frame::{HEADER, Header},
     log::{Settings, State},
     record::Written,
     segments::{self, Segments},
 };
-use crate::{
-    job::JobId,
-    secret::{Keys, RecordKey},
-};
+use crate::secret::{Keys, RecordKey};
 
 /// Bytes that are written together at the most.
 const TOGETHER: usize = 8 << 20;
@@ -204,7 +201,7 @@ impl Writer {
     }
 
     fn put_ended(&mut self, ended: &[Ref], buffer: &mut Vec<u8>) {
-        let ended: Vec<u128> = ended.iter().map(|kept| kept.job.as_u128()).collect();
+        let ended: Vec<u128> = ended.iter().map(|kept| kept.entry.0).collect();
         // A list of numbers can always be written.
         if !ended.is_empty()
             && let Ok(plain) = postcard::to_stdvec(&Written { jobs: Vec::new(), ended })
@@ -213,10 +210,10 @@ impl Writer {
         }
     }
 
-    /// As much as could not be written, without a meaning: no job has this id. Less might find room where a request
+    /// As much as could not be written, without a meaning: no entry has this id. Less might find room where a request
     /// still finds none.
     fn put_probe(&mut self, buffer: &mut Vec<u8>) {
-        self.put_ended(&vec![Ref { job: JobId::from_u128(0), segment: 0 }; self.refused.max(1)], buffer);
+        self.put_ended(&vec![Ref { entry: EntryId(0), segment: 0 }; self.refused.max(1)], buffer);
     }
 
     /// Adds to the current file. After an error the file is cut back and given up for a new one: what an operating

@@ -78,10 +78,10 @@ pub(super) struct Entry {
 pub(super) type Kept = SmallVec<[Ref; 1]>;
 
 impl Entry {
-    pub(super) fn new(job: Job, segment: u32, place: Place) -> Self {
+    pub(super) fn new(job: Job, kept: Ref, place: Place) -> Self {
         let bytes = weigh(&job);
         Self {
-            kept: smallvec![Ref { job: job.id, segment }],
+            kept: smallvec![kept],
             job: Arc::new(job),
             phase: Phase::Work,
             failures: 0,

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     clock::Clock,
     job::{Job, JobId},
+    journal::{EntryId, Ref},
 };
 
 /// The queue that ingest pushes to and workers take from.
@@ -35,11 +36,15 @@ impl Queue {
         Self { limits, clock, state: Mutex::new(state), ready: Notify::new(), settled: Notify::new() }
     }
 
-    /// Queues jobs, each with the segment that the journal keeps it in, however full the queue is: what room was kept for,
-    /// and what the journal gives back.
+    /// Queues jobs, each with the segment that the journal keeps it in, however full the queue is: room was kept for them.
     pub fn push(&self, jobs: impl IntoIterator<Item = (Job, u32)>) -> Vec<Pushed> {
+        self.push_kept(jobs.into_iter().map(kept_first))
+    }
+
+    /// As [`Queue::push`], for what the journal gives back.
+    pub fn push_kept(&self, jobs: impl IntoIterator<Item = (Job, Ref)>) -> Vec<Pushed> {
         let mut state = self.lock();
-        let pushed = jobs.into_iter().map(|(job, segment)| state.push(job, segment, &self.clock)).collect();
+        let pushed = jobs.into_iter().map(|(job, kept)| state.push(job, kept, &self.clock)).collect();
         drop(state);
         self.ready.notify_one();
         pushed
@@ -49,7 +54,7 @@ impl Queue {
     pub fn push_watched(&self, jobs: impl IntoIterator<Item = (Job, u32)>) -> (Vec<Pushed>, Watch) {
         let mut state = self.lock();
         let pushed: Vec<Pushed> =
-            jobs.into_iter().map(|(job, segment)| state.push(job, segment, &self.clock)).collect();
+            jobs.into_iter().map(kept_first).map(|(job, kept)| state.push(job, kept, &self.clock)).collect();
         let watch = state.ended.watch(&survivors(&pushed));
         drop(state);
         self.ready.notify_one();
@@ -90,7 +95,8 @@ impl Queue {
         let mut state = self.lock();
         if let Outcome::Done { follow_ups, .. } = &outcome {
             for job in follow_ups {
-                state.push(job.clone(), segment, &self.clock);
+                let (job, kept) = kept_first((job.clone(), segment));
+                state.push(job, kept, &self.clock);
             }
         }
         let settled = state.settle(id, outcome, &self.limits.retry, jitter, &self.clock);
@@ -169,6 +175,11 @@ impl Queue {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn kept_first((job, segment): (Job, u32)) -> (Job, Ref) {
+    let kept = Ref { entry: EntryId::first(job.id), segment };
+    (job, kept)
 }
 
 /// Each of these jobs with the one that carries its work: a later one of them that superseded it, or itself.

@@ -17,9 +17,9 @@ pub struct KeepAnew {
 
 impl Queue {
     /// Takes back a dead letter that the journal gives back.
-    pub fn put_dead(&self, job: Job, reason: Box<str>, segment: u32) -> Vec<Ref> {
+    pub fn put_dead(&self, job: Job, reason: Box<str>, kept: Ref) -> Vec<Ref> {
         let mut state = self.lock();
-        state.put_dead(job, reason, segment, &self.clock).into_vec()
+        state.put_dead(job, reason, kept, &self.clock).into_vec()
     }
 
     /// Jobs that the journal had better keep anew, as they are now: those that stand for very many, and those in a
@@ -38,11 +38,10 @@ impl Queue {
         anew
     }
 
-    /// A job is kept anew in `segment`. Returns what the journal may let go: the old references, or the new one where the
-    /// job has gone meanwhile.
-    pub fn kept_anew(&self, anew: &KeepAnew, segment: u32) -> Vec<Ref> {
+    /// A job is kept anew as `new`. Returns what the journal may let go: the old references, or the new one where the
+    /// job runs, has been superseded or has gone meanwhile.
+    pub fn kept_anew(&self, anew: &KeepAnew, new: Ref) -> Vec<Ref> {
         let id = anew.job.id;
-        let new = Ref { job: id, segment };
         let mut state = self.lock();
         let State { schedule, ended, .. } = &mut *state;
         let waiting = schedule.get_mut(id).filter(|entry| !entry.running).map(|entry| &mut entry.kept);

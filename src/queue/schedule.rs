@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::Tick,
     job::{Job, JobId, JobKey, JobType},
+    journal::Ref,
 };
 
 /// How a level of priority weighs against waiting.
@@ -101,9 +102,9 @@ impl Schedule {
     }
 
     /// Queues a job, or lets it take the place and the work of the queued one with the same key, which is returned.
-    pub(super) fn push(&mut self, job: Job, segment: u32) -> (JobId, Option<Entry>) {
+    pub(super) fn push(&mut self, job: Job, kept: Ref) -> (JobId, Option<Entry>) {
         let id = job.id;
-        let mut newer = self.entry(job, segment);
+        let mut newer = self.entry(job, kept);
         let Some(slot) = self.same_key(&newer) else {
             self.insert(newer);
             return (id, None);
@@ -249,9 +250,9 @@ impl Schedule {
     }
 
     /// An entry for a job, which is not queued by that.
-    pub(super) fn entry(&mut self, job: Job, segment: u32) -> Entry {
+    pub(super) fn entry(&mut self, job: Job, kept: Ref) -> Entry {
         let place = self.new_place(job.priority, job.ready_at);
-        Entry::new(job, segment, place)
+        Entry::new(job, kept, place)
     }
 
     fn new_place(&mut self, priority: u16, ready_at: Tick) -> Place {

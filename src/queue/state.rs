@@ -12,6 +12,7 @@ use crate::{
     clock::Clock,
     fan_out::FanOut,
     job::{Job, JobId, JobType},
+    journal::Ref,
 };
 
 /// Dead letters may take up one part in so many of [`QueueLimits::max_bytes`], beside it.
@@ -31,16 +32,16 @@ impl State {
         Self { schedule: Schedule::new(limits.aging), ended, reserved: (0, 0) }
     }
 
-    pub(super) fn push(&mut self, job: Job, segment: u32, clock: &Clock) -> Pushed {
-        let (id, superseded) = self.schedule.push(job, segment);
+    pub(super) fn push(&mut self, job: Job, kept: Ref, clock: &Clock) -> Pushed {
+        let (id, superseded) = self.schedule.push(job, kept);
         if let Some(entry) = &superseded {
             self.ended.superseded(entry, id, clock.now());
         }
         Pushed { id, supersedes: superseded.map(|entry| entry.job.id) }
     }
 
-    pub(super) fn put_dead(&mut self, job: Job, reason: Box<str>, segment: u32, clock: &Clock) -> Kept {
-        let mut entry = self.schedule.entry(job, segment);
+    pub(super) fn put_dead(&mut self, job: Job, reason: Box<str>, kept: Ref, clock: &Clock) -> Kept {
+        let mut entry = self.schedule.entry(job, kept);
         entry.last_error = Some(reason);
         self.ended.end(entry, JobState::Dead, clock.now())
     }

@@ -1,6 +1,6 @@
 //! The order's promises and superseding, held against naive models.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
@@ -118,7 +118,7 @@ fn runs_as_the_naive_model(aging: Aging, steps: Vec<Step>) {
             Step::Push { priority, due } => {
                 let job = job(n as u64, priority, now.0 + due);
                 waiting.push(job.clone());
-                schedule.push(job, 0);
+                queue_in(&mut schedule, job);
             }
             Step::Take { later, max } => {
                 now = Tick(now.0 + later);
@@ -164,7 +164,7 @@ proptest! {
             if push {
                 let job = cache_job(key, occurred_at, None, now, life);
                 waiting[key as usize].push(job.clone());
-                let (_, superseded) = schedule.push(job, 0);
+                let (_, superseded) = queue_in(&mut schedule, job);
                 prop_assert_eq!(superseded.is_some(), waiting[key as usize].len() > 1);
             } else if let Some(attempt) = schedule.take(Tick(now), room(1)).pop() {
                 let pushed = std::mem::take(&mut waiting[attempt.job.key.0 as usize]);
@@ -185,11 +185,11 @@ proptest! {
 #[test]
 fn a_superseding_job_that_is_more_urgent_takes_its_own_place() {
     let mut schedule = Schedule::new(Aging::PerLevel(AGING));
-    schedule.push(job(1, 3, 0), 0);
-    schedule.push(job(2, 1, 0), 0);
+    queue_in(&mut schedule, job(1, 3, 0));
+    queue_in(&mut schedule, job(2, 1, 0));
     let urgent = Job { key: JobKey(1), ..job(3, 0, 0) };
     let id = urgent.id;
-    schedule.push(urgent, 0);
+    queue_in(&mut schedule, urgent);
     assert_eq!(schedule.take(Tick(0), room(1))[0].job.id, id);
 }
 
@@ -198,7 +198,7 @@ fn a_job_that_is_not_superceedable_neither_supersedes_nor_is_superseded() {
     let mut schedule = Schedule::new(Aging::Strict);
     let alone = Job { superceedable: false, ..job(1, 0, 0) };
     for job in [alone.clone(), Job { id: JobId::new(Timestamp(2)), ..alone }, job(1, 0, 0)] {
-        assert!(schedule.push(job, 0).1.is_none());
+        assert!(queue_in(&mut schedule, job).1.is_none());
     }
     assert_eq!(schedule.take(Tick(0), room(9)).len(), 3);
 }
@@ -206,17 +206,17 @@ fn a_job_that_is_not_superceedable_neither_supersedes_nor_is_superseded() {
 #[test]
 fn a_running_job_is_not_superseded_the_new_one_queues() {
     let mut schedule = Schedule::new(Aging::Strict);
-    schedule.push(job(1, 0, 0), 0);
+    queue_in(&mut schedule, job(1, 0, 0));
     assert_eq!(schedule.take(Tick(0), room(1)).len(), 1);
-    assert!(schedule.push(job(1, 0, 0), 0).1.is_none());
+    assert!(queue_in(&mut schedule, job(1, 0, 0)).1.is_none());
     assert_eq!((schedule.len(), schedule.queued().total), (2, 1));
 }
 
 #[test]
 fn merged_invalidations_cover_the_latest_write_under_the_highest_generation() {
     let mut schedule = Schedule::new(Aging::Strict);
-    schedule.push(Job { occurred_at: Some(Timestamp(900)), generation: Some(7), ..job(1, 0, 0) }, 0);
-    schedule.push(Job { occurred_at: Some(Timestamp(500)), generation: Some(3), ..job(1, 0, 0) }, 0);
+    queue_in(&mut schedule, Job { occurred_at: Some(Timestamp(900)), generation: Some(7), ..job(1, 0, 0) });
+    queue_in(&mut schedule, Job { occurred_at: Some(Timestamp(500)), generation: Some(3), ..job(1, 0, 0) });
     let merged = &schedule.take(Tick(0), room(1))[0].job;
     assert_eq!((merged.occurred_at, merged.generation), (Some(Timestamp(900)), Some(7)));
 }
@@ -224,8 +224,8 @@ fn merged_invalidations_cover_the_latest_write_under_the_highest_generation() {
 #[test]
 fn merged_reads_are_under_the_lowest_generation() {
     let mut schedule = Schedule::new(Aging::Strict);
-    schedule.push(cache_job(1, Some(5), Some(7), 10, 100), 0);
-    schedule.push(cache_job(1, Some(9), Some(4), 20, 100), 0);
+    queue_in(&mut schedule, cache_job(1, Some(5), Some(7), 10, 100));
+    queue_in(&mut schedule, cache_job(1, Some(9), Some(4), 20, 100));
     let merged = &schedule.take(Tick(100), room(1))[0].job;
     assert_eq!((merged.occurred_at, merged.generation), (Some(Timestamp(5)), Some(4)));
 }
@@ -233,8 +233,8 @@ fn merged_reads_are_under_the_lowest_generation() {
 #[test]
 fn a_dated_read_merged_with_one_under_a_generation_is_trusted_by_neither() {
     let mut schedule = Schedule::new(Aging::Strict);
-    schedule.push(cache_job(1, Some(5), None, 10, 100), 0);
-    schedule.push(cache_job(1, None, Some(4), 20, 100), 0);
+    queue_in(&mut schedule, cache_job(1, Some(5), None, 10, 100));
+    queue_in(&mut schedule, cache_job(1, None, Some(4), 20, 100));
     let merged = &schedule.take(Tick(100), room(1))[0].job;
     assert_eq!((merged.occurred_at, merged.generation), (None, None));
 }
@@ -245,8 +245,8 @@ fn the_later_expiry_of_two_merged_jobs_holds() {
         [(Some(5), Some(9), Some(9)), (Some(9), Some(5), Some(9)), (None, Some(5), None)]
     {
         let mut schedule = Schedule::new(Aging::Strict);
-        schedule.push(Job { expires_at: first.map(Tick), ..cache_job(1, None, None, 1, 1) }, 0);
-        schedule.push(Job { expires_at: second.map(Tick), ..cache_job(1, None, None, 2, 1) }, 0);
+        queue_in(&mut schedule, Job { expires_at: first.map(Tick), ..cache_job(1, None, None, 1, 1) });
+        queue_in(&mut schedule, Job { expires_at: second.map(Tick), ..cache_job(1, None, None, 2, 1) });
         assert_eq!(schedule.take(Tick(2), room(1))[0].job.expires_at, merged.map(Tick));
     }
 }
@@ -305,6 +305,16 @@ fn a_queue_is_bounded_in_bytes_and_gives_them_back() {
     assert_eq!(queue.view().bytes, 0);
 }
 
+/// As the journal keeps it in segment 1.
+fn kept(job: &Job) -> Ref {
+    Ref { entry: EntryId::first(job.id), segment: 1 }
+}
+
+fn queue_in(schedule: &mut Schedule, job: Job) -> (JobId, Option<Entry>) {
+    let kept = kept(&job);
+    schedule.push(job, kept)
+}
+
 /// With a payload of so many bytes.
 fn large(n: u64, key: u64, bytes: usize) -> Job {
     let payload = serde_json::json!({ "text": "x".repeat(bytes) }).as_object().cloned().map(Arc::new);
@@ -327,11 +337,13 @@ fn dead_letters_take_up_no_more_than_a_quarter_of_the_bytes_and_the_last_one_sta
     let mut let_go = Vec::new();
     for n in 1..=3 {
         let letter = Job { job_type: JobType::Cache, ..large(n, n, 100 << 10) };
-        let_go.extend(queue.put_dead(letter, "no".into(), 1));
+        let kept = kept(&letter);
+        let_go.extend(queue.put_dead(letter, "no".into(), kept));
     }
     assert_eq!((queue.view().dead, let_go.len()), (2, 1), "two of 100 KiB fit into 256 KiB");
     let huge = Job { job_type: JobType::Cache, ..large(4, 4, 300 << 10) };
-    assert_eq!(queue.put_dead(huge, "no".into(), 1).len(), 2);
+    let kept = kept(&huge);
+    assert_eq!(queue.put_dead(huge, "no".into(), kept).len(), 2);
     assert_eq!(queue.view().dead, 1);
 }
 
@@ -498,11 +510,8 @@ fn a_job_that_ends_lets_go_of_all_whose_work_it_did_and_of_none_before() {
     assert!(queue.settle(taken.job.id, failed("no"), 2, 0.0).let_go.is_empty());
     let survivor = take(&queue);
     let settled = queue.settle(survivor.job.id, done(), 2, 0.0);
-    let mut let_go: Vec<JobId> = settled.let_go.iter().map(|kept| kept.job).collect();
-    let mut all = vec![older, newer, again];
-    let_go.sort();
-    all.sort();
-    assert_eq!(let_go, all);
+    let let_go: HashSet<EntryId> = settled.let_go.iter().map(|kept| kept.entry).collect();
+    assert_eq!(let_go, [older, newer, again].map(EntryId::first).into());
 }
 
 #[test]
@@ -513,14 +522,15 @@ fn a_job_that_stands_for_very_many_is_to_be_kept_anew_and_lets_go_of_them_once()
     }
     let anew = queue.to_keep_anew(None, 10).pop().expect("it stands for 200");
     assert!(queue.to_keep_anew(None, 10).is_empty(), "it is said once");
-    let let_go = queue.kept_anew(&anew, 7);
+    let [first, second, third] =
+        [7, 8, 9].map(|segment| Ref { entry: EntryId::again(Timestamp(1)), segment });
+    let let_go = queue.kept_anew(&anew, first);
     assert_eq!(let_go.len(), 200);
-    let again = queue.kept_anew(&anew, 8);
-    assert_eq!(again, [Ref { job: anew.job.id, segment: 8 }], "what is kept already is not let go");
+    assert_eq!(queue.kept_anew(&anew, second), [second], "what is kept already is not let go");
     let taken = take(&queue);
-    assert_eq!(taken.kept, [Ref { job: anew.job.id, segment: 7 }]);
-    let late = queue.kept_anew(&KeepAnew { kept: taken.kept.clone(), ..anew }, 9);
-    assert_eq!(late[0].segment, 9, "a running job keeps what it was started with");
+    assert_eq!(taken.kept, [first]);
+    let late = queue.kept_anew(&KeepAnew { kept: taken.kept.clone(), ..anew }, third);
+    assert_eq!(late, [third], "a running job keeps what it was started with");
 }
 
 #[test]
@@ -529,12 +539,14 @@ fn waiting_jobs_and_dead_letters_of_a_sparse_segment_are_to_be_kept_anew() {
     let waiting = push(&queue, vec![job(1, 0, 9_000_000_000)]).unwrap()[0].id;
     let dead = cache_job(5, None, None, 0, 100);
     let letter = dead.id;
-    assert!(queue.put_dead(dead, "store unavailable".into(), 1).is_empty());
+    let kept = kept(&dead);
+    assert!(queue.put_dead(dead, "store unavailable".into(), kept).is_empty());
     let anew = queue.to_keep_anew(Some(1), 10);
     let said: Vec<_> = anew.iter().map(|anew| (anew.job.id, anew.dead.as_deref())).collect();
     assert_eq!(said, [(waiting, None), (letter, Some("store unavailable"))]);
     for anew in &anew {
-        assert_eq!(queue.kept_anew(anew, 2).len(), 1);
+        let new = Ref { entry: EntryId::again(Timestamp(1)), segment: 2 };
+        assert_eq!(queue.kept_anew(anew, new).len(), 1);
     }
     assert!(queue.to_keep_anew(Some(1), 10).is_empty());
 }
@@ -543,9 +555,9 @@ fn waiting_jobs_and_dead_letters_of_a_sparse_segment_are_to_be_kept_anew() {
 fn invalidations_beyond_the_room_for_fan_outs_wait_and_keep_their_turn() {
     let mut schedule = Schedule::new(Aging::Strict);
     for n in 1..=3 {
-        schedule.push(job(n, 0, 0), 0);
+        queue_in(&mut schedule, job(n, 0, 0));
     }
-    schedule.push(cache_job(9, None, None, 0, 1), 0);
+    queue_in(&mut schedule, cache_job(9, None, None, 0, 1));
     assert_eq!(schedule.take(Tick(0), Room { jobs: 9, fan_outs: 2 }).len(), 2);
     let rest = schedule.take(Tick(0), Room { jobs: 9, fan_outs: 2 });
     let types: Vec<JobType> = rest.iter().map(|attempt| attempt.job.job_type).collect();
