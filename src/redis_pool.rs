@@ -5,7 +5,7 @@ use std::time::Duration;
 use deadpool_redis::{
     Connection, Manager, Pool, PoolError as GetError, Runtime,
     redis::{
-        self, AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionInfo, ErrorKind, FromRedisValue,
+        AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionInfo, ErrorKind, FromRedisValue,
         IntoConnectionInfo, Pipeline, RedisError, RedisResult, ServerErrorKind, TlsCertificates,
     },
 };
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_a_server_says_of_arguments_is_not_repeated() {
-        let said = redis::make_extension_error(
+        let said = deadpool_redis::redis::make_extension_error(
             "ERR".to_owned(),
             Some(
                 "unknown command 'UNLINK', with args beginning with: '/posts/42?access_token=tok-a'"

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Full, Pushed, Queue, Watch, entry};
+use super::{Full, Pushed, Queue, Watch};
 use crate::job::Job;
 
 /// Room for jobs that are not queued yet.

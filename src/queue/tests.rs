@@ -4,11 +4,12 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{schedule::Schedule, *};
+use super::{entry::Entry, schedule::Schedule, *};
 use crate::{
     clock::{Clock, Tick, Timestamp},
     event::{AccessToken, Entity},
     job::{CopyHeld, JobKey, JobType},
+    journal::EntryId,
     secret::HolderId,
 };
 

@@ -11,7 +11,7 @@ use decache::{
     clock::{Clock, Tick, Timestamp},
     event::Entity,
     job::{Accepted, Job, JobId, JobKey, JobType},
-    journal::{Journal, Kept, Log, OpenError, Record, Ref, Replayed, Settings},
+    journal::{Journal, Kept, Log, OpenError, Record, Replayed, Settings},
     secret::{Keys, Secret},
 };
 
@@ -60,7 +60,7 @@ pub(super) fn mutations(data: &[u8]) {
         *byte ^= pair[1];
     }
     let replayed = replay(&segment).expect("a journal of our secret");
-    let found: BTreeSet<JobId> = replayed.jobs.iter().map(|(_, kept)| kept.job).collect();
+    let found: BTreeSet<JobId> = replayed.jobs.iter().map(|((job, _), _)| job.id).collect();
     assert!(found.is_subset(written), "a job that nobody wrote");
     let lost = written.len() - found.len();
     assert!(lost <= changed, "{changed} bytes cost {lost} records");
@@ -96,17 +96,18 @@ fn journal() -> &'static (Vec<u8>, BTreeSet<JobId>) {
     JOURNAL.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a folder");
         let log = open(folder.path()).expect("a new journal");
-        let jobs = (0..JOBS).map(|number| write(&log, &job(number)).job).collect();
+        let jobs = (0..JOBS).map(|number| write(&log, &job(number))).collect();
         drop(log);
         (std::fs::read(folder.path().join(SEGMENT)).expect("the segment"), jobs)
     })
 }
 
-fn write(log: &Log, job: &Job) -> Ref {
-    let record = Record::new([Kept { job, dead: None }], Vec::new(), NOW).expect("a record");
+fn write(log: &Log, job: &Job) -> JobId {
+    let record = Record::new([Kept::first(job)], Vec::new(), NOW).expect("a record");
     let (answer, answered) = mpsc::channel();
     log.write(record, Box::new(move |written| answer.send(written).expect("somebody waits")));
-    Ref { job: job.id, segment: answered.recv().expect("an answer").expect("a disk with room") }
+    answered.recv().expect("an answer").expect("a disk with room");
+    job.id
 }
 
 fn job(number: u64) -> Job {
