@@ -19,7 +19,7 @@ use tokio::{
     task::JoinSet,
 };
 
-/// What becomes of connections. Those that are open when it changes are closed.
+/// What becomes of connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mode {
     /// They lead to this port.
@@ -36,6 +36,8 @@ pub(crate) enum Mode {
 pub(crate) struct Proxy {
     port: u16,
     mode: watch::Sender<Mode>,
+    /// Changes when those that are open are to be closed.
+    close: watch::Sender<()>,
     /// Commands that were answered here.
     answered: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
@@ -46,17 +48,25 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (mode, modes) = watch::channel(mode);
+        let (close, closes) = watch::channel(());
         let answered = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, modes, answered.clone()));
-        Self { port, mode, answered, _tasks: tasks }
+        tasks.spawn(accept(listener, modes, closes, answered.clone()));
+        Self { port, mode, close, answered, _tasks: tasks }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Closes all connections, and does this with those that come.
     pub(crate) fn set(&self, mode: Mode) {
+        self.set_for_new(mode);
+        self.close.send_replace(());
+    }
+
+    /// Does this with connections that come.
+    pub(crate) fn set_for_new(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 
@@ -65,17 +75,23 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, modes: watch::Receiver<Mode>, answered: Arc<AtomicUsize>) {
+async fn accept(
+    listener: TcpListener,
+    modes: watch::Receiver<Mode>,
+    closes: watch::Receiver<()>,
+    answered: Arc<AtomicUsize>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                let (stream, mut modes, answered) = (accepted.unwrap().0, modes.clone(), answered.clone());
+                let (stream, mut closes, answered) = (accepted.unwrap().0, closes.clone(), answered.clone());
+                closes.mark_unchanged();
+                let mode = *modes.borrow();
                 connections.spawn(async move {
-                    let mode = *modes.borrow_and_update();
                     tokio::select! {
                         () = serve(stream, mode, &answered) => {}
-                        _ = modes.changed() => {}
+                        _ = closes.changed() => {}
                     }
                 });
             }

@@ -49,6 +49,22 @@ async fn whatever_redis_answers_events_are_taken_readiness_tells_and_all_is_done
     }
 }
 
+/// As after a failover: who was the primary still answers on the connections that are open.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_to_a_primary_that_has_become_a_replica_are_given_up() {
+    let world = World::new().await;
+    let service = Service::ready(&world.setup).await;
+    let replica = Mode::Answer("READONLY You can't write against a read only replica.");
+    world.both(replica);
+    service.wait_for("readiness names both", |it| it.names("store") && it.names("cache:api")).await;
+    let posts = read(&world.ledger, &service).await;
+    change(&world.ledger, &service, &posts[1..]).await;
+    world.to_index.set_for_new(Mode::To(world.index.port));
+    world.to_cache.set_for_new(Mode::To(world.cache.port));
+    service.wait_until_done().await;
+    world.ledger.assert_all_done(&service, "READONLY on open connections").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_redis_is_no_trouble() {
     let world = World::new().await;
