@@ -22,7 +22,7 @@ pub struct RedisPool {
 /// Why a Redis could not be asked. None of it holds a key, an argument or a URL: those may hold secrets.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PoolError {
-    /// Not reached, or it went away, or it took too long.
+    /// Not reached, or it went away, or it took too long, or it answers everybody that it cannot now.
     #[error("{0}")]
     Unavailable(String),
     /// It answered with an error of this code.
@@ -133,12 +133,31 @@ impl From<RedisError> for PoolError {
             // An I/O error speaks of the connection alone. What a server answers may repeat arguments.
             ErrorKind::Io => Self::Unavailable(error.to_string()),
             _ => match code(&error) {
+                Some(code) if OF_THE_SERVER.contains(&&*code) => Self::Unavailable(code),
                 Some(code) => Self::Refused(code),
                 None => Self::Unavailable(error.category().to_owned()),
             },
         }
     }
 }
+
+/// What a server answers whatever it is asked to write. Some of it stays as long as the connection does: one that leads
+/// to a primary that has become a replica, or that was opened under another password, is not to be used again.
+const OF_THE_SERVER: [&str; 13] = [
+    "ASK",
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "MOVED",
+    "NOAUTH",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+    "WRONGPASS",
+];
 
 /// The first word of what a server has answered, `OOM` for one. A pipeline has an answer for each command that failed.
 fn code(error: &RedisError) -> Option<String> {

@@ -245,7 +245,7 @@ async fn room_that_was_never_filled_is_a_torn_end_and_other_bytes_are_damage() {
 #[tokio::test]
 async fn what_only_looks_like_a_file_of_ours_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("00000007.journal")).unwrap();
+    fs::create_dir(folder.path().join("00000001.journal")).unwrap();
     fs::write(folder.path().join("00000000.journal"), "none of ours has this number").unwrap();
     fs::write(folder.path().join("4294967295.journal"), "nor this").unwrap();
     let kept = write(&open(folder.path()), &[job(1)]).await;

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind},
     os::unix::fs::{FileExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, PoisonError, atomic::Ordering, mpsc},
     time::Duration,
 };
@@ -103,9 +103,7 @@ impl Writer {
     /// Makes sure that there is a file to write to. What it is called is safe before anything in it is.
     pub(super) fn ensure_file(&mut self) -> io::Result<&File> {
         if self.current.file.is_none() {
-            let path = segments::path(&self.folder, self.current.segment);
-            // What was not made whole would be read as damage.
-            let (file, header) = self.make_file(&path).inspect_err(|_| drop(fs::remove_file(&path)))?;
+            let (file, header) = self.next_free_file()?;
             let segment = self.current.segment;
             self.segments.add(segment);
             self.current =
@@ -114,11 +112,23 @@ impl Writer {
         self.current.file.as_ref().ok_or_else(|| ErrorKind::NotFound.into())
     }
 
-    fn make_file(&self, path: &Path) -> io::Result<(File, Header)> {
+    /// The file of the current number, or of the next one that is not taken by anything.
+    fn next_free_file(&mut self) -> io::Result<(File, Header)> {
+        loop {
+            let path = segments::path(&self.folder, self.current.segment);
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                // What was not made whole would be read as damage.
+                Ok(file) => return self.begin(file).inspect_err(|_| drop(fs::remove_file(&path))),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => self.current.segment += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn begin(&self, file: File) -> io::Result<(File, Header)> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(io::Error::other)?;
         let header = Header { fingerprint: self.fingerprint, nonce };
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         file.write_all_at(&header.to_bytes(), 0)?;
         if self.settings.sync {
             file.sync_all()?;

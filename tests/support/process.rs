@@ -41,7 +41,8 @@ impl Process {
     /// The base URL that the program prints once it listens.
     pub(crate) async fn listening(&mut self) -> String {
         poll(&format!("{} listens", self.name), async || {
-            if let Some(status) = self.child.try_wait().expect("the process's state") {
+            if self.has_ended() {
+                let status = self.child.wait().expect("its status");
                 panic!("{} ended with {status} before it listened:\n{}", self.name, self.output());
             }
             let output = self.output();
@@ -65,7 +66,7 @@ impl Process {
 
     /// Asks it to stop (SIGTERM).
     pub(crate) fn ask_to_stop(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
+        let pid = rustix::process::Pid::from_raw(self.id().cast_signed()).expect("a process id");
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM is sent");
     }
 
@@ -73,6 +74,16 @@ impl Process {
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         poll(&format!("{} stops", self.name), async || self.child.try_wait().expect("the process's state"))
             .await
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the process's state").is_some()
     }
 
     /// Ends it at once, where it has not ended.

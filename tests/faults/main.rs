@@ -1,0 +1,30 @@
+//! Faults, injected into real processes, and what is counted after them: what decache has answered 202 for against what
+//! became of it.
+//!
+//! Each test prints its counts (`cargo test --test faults -- --nocapture`). `scripts/soak` runs more rounds.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it has counted, in its helpers too"
+)]
+
+#[path = "../support/process.rs"]
+mod process;
+
+mod damage;
+mod disk;
+mod kill;
+mod ledger;
+mod limits;
+mod load;
+mod one_cache;
+mod overload;
+mod proxy;
+mod redis_faults;
+mod redis_process;
+mod service;
+mod setup;
+mod start_up;
+mod stopping;
+mod world;
