@@ -38,6 +38,11 @@ impl Record {
         let plain = postcard::to_stdvec(&written).map_err(|error| JournalError(error.to_string()))?;
         Ok(Self { plain, jobs: written.jobs.len(), ended })
     }
+
+    /// What there is to seal and to write.
+    pub fn plain(&self) -> &[u8] {
+        &self.plain
+    }
 }
 
 /// A job to keep.

@@ -26,9 +26,9 @@ const REQUESTS: usize = CONNECTIONS * 8 * MIB;
 async fn too_much_is_refused_memory_stays_bounded_and_afterwards_all_is_done() {
     let too_many: usize =
         std::env::var("DECACHE_OVERLOAD_REQUESTS").map_or(400, |requests| requests.parse().unwrap());
-    let world = World::new().await.set("QUEUE__MAX_BYTES", MAX_BYTES).set("QUEUE__CAPACITY", 100_000);
+    let world = World::new().await.set("QUEUE__MAX_BYTES", &MAX_BYTES).set("QUEUE__CAPACITY", &100_000);
     // What fails is not to become a dead letter, so that all of it is tracked at the end.
-    let world = world.set("WORKERS__MAX_ATTEMPTS", 1000);
+    let world = world.set("WORKERS__MAX_ATTEMPTS", &1000);
     let service = Service::ready(&world.setup).await;
     assert_eq!(service.post_and_wait(&batch(0, 0)).await.status(), 200);
     let idle = service.memory("VmRSS:") * 1024;

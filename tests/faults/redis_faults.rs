@@ -112,7 +112,7 @@ async fn a_redis_that_is_killed_held_up_and_moved_under_load_costs_nothing_that_
 async fn failing_jobs_do_not_flood_the_log_and_do_not_ask_at_once_again() {
     const JOBS: usize = 2_000;
     const ATTEMPTS: usize = 3;
-    let world = World::new().await.set("WORKERS__MAX_ATTEMPTS", ATTEMPTS);
+    let world = World::new().await.set("WORKERS__MAX_ATTEMPTS", &ATTEMPTS);
     let service = Service::ready(&world.setup).await;
     // The store is decache's from here on.
     let posts = read(&world.ledger, &service).await;

@@ -34,11 +34,7 @@ impl Setup {
     }
 
     /// Sets what has another value in these tests, or none, by the name of its environment variable behind `DECACHE__`.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a number or a word reads better than a reference to it"
-    )]
-    pub(crate) fn set(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn set(mut self, name: &'static str, value: &(impl ToString + ?Sized)) -> Self {
         self.settings.push((name, value.to_string()));
         self
     }

@@ -18,7 +18,7 @@ async fn it_is_ready_when_the_journal_is_replayed_and_then_does_all_of_it() {
     let jobs: usize = std::env::var("DECACHE_START_JOBS").map_or(50_000, |jobs| jobs.parse().unwrap());
     // What fails is tried again after the next start, which is what this is about.
     let mut world = World::new().await.set("WORKERS__BACKOFF__BASE", "5m").set("WORKERS__BACKOFF__CAP", "5m");
-    world = world.set("QUEUE__MAX_BYTES", "4GiB").set("QUEUE__CAPACITY", 2 * jobs);
+    world = world.set("QUEUE__MAX_BYTES", "4GiB").set("QUEUE__CAPACITY", &(2 * jobs));
     world.both(AWAY);
     let mut service = Service::ready(&world.setup).await;
     for first in (0..jobs).step_by(REQUEST) {
@@ -61,7 +61,7 @@ async fn it_is_ready_when_the_journal_is_replayed_and_then_does_all_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_still_there_after_a_crash_with_their_reason() {
     const LETTERS: usize = 20;
-    let world = World::new().await.set("WORKERS__MAX_ATTEMPTS", 2);
+    let world = World::new().await.set("WORKERS__MAX_ATTEMPTS", &2);
     let mut service = Service::ready(&world.setup).await;
     // The store is decache's from here on, and then it is full.
     assert_eq!(service.post_and_wait(&read(0)).await.status(), 200);

@@ -40,7 +40,7 @@ impl World {
     }
 
     /// Sets what has another value in this test.
-    pub(crate) fn set(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn set(mut self, name: &'static str, value: &(impl ToString + ?Sized)) -> Self {
         self.setup = self.setup.set(name, value);
         self
     }
