@@ -39,7 +39,7 @@ impl Keys {
         format!("{}secret", self.prefix)
     }
 
-    /// An empty string: shows that the server can be written to.
+    /// Never there: a write of nothing to it shows that the server can be written to.
     pub(super) fn ping(&self) -> String {
         format!("{}ping", self.prefix)
     }

@@ -39,12 +39,22 @@ pub(crate) struct TestApp {
 }
 
 impl TestApp {
-    /// Starts decache and waits until it listens.
+    /// Starts decache and waits until it takes events.
     pub(crate) async fn start(setup: Setup) -> Self {
         let mut process = Process::start("decache", &mut setup.command(&[]));
         let url = process.listening().await;
         let client = Client::builder().no_proxy().build().unwrap();
-        Self { process, url, setup, key: None, client, contract: Contract::load() }
+        let app = Self { process, url, setup, key: None, client, contract: Contract::load() };
+        app.replayed().await;
+        app
+    }
+
+    /// Asks on connections of their own, which are closed at once: what the tests count are the others.
+    async fn replayed(&self) {
+        let client = Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
+        let url = format!("{}/readyz", self.url);
+        let replayed = async || client.get(&url).send().await.ok()?.status().is_success().then_some(());
+        poll("the journal is replayed", replayed).await;
     }
 
     /// One with the defaults of [`Setup::embedded`].
@@ -69,6 +79,7 @@ impl TestApp {
         spill::assert_none("the output", self.process.output().as_bytes());
         self.process = Process::start("decache", &mut self.setup.command(&[]));
         self.url = self.process.listening().await;
+        self.replayed().await;
     }
 
     /// Waits until it has ended by itself.
