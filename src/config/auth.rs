@@ -42,7 +42,7 @@ pub enum Scope {
     Ingest,
     /// Look at what is known.
     Read,
-    /// Invalidate and revoke by hand, retry and discard jobs.
+    /// Invalidate by hand.
     Admin,
 }
 
