@@ -42,11 +42,14 @@ pub enum Reason {
     Generation,
     /// The read has neither time nor generation, and there was an invalidation.
     Undated,
+    /// The read began before the index was lost, and with it whatever would tell whether the read is stale.
+    IndexLost,
 }
 
 impl Reason {
     /// Every reason, for metrics that list them all.
-    pub const ALL: [Self; 4] = [Self::Stale, Self::OlderThanHorizon, Self::Generation, Self::Undated];
+    pub const ALL: [Self; 5] =
+        [Self::Stale, Self::OlderThanHorizon, Self::Generation, Self::Undated, Self::IndexLost];
 
     /// The word for it in logs and metrics.
     pub fn as_str(self) -> &'static str {
@@ -55,6 +58,7 @@ impl Reason {
             Self::OlderThanHorizon => "older_than_horizon",
             Self::Generation => "generation",
             Self::Undated => "undated",
+            Self::IndexLost => "index_lost",
         }
     }
 }

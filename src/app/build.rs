@@ -31,6 +31,7 @@ use crate::{
     resource::Resources,
     rules::{RuleProblem, RuleSet},
     secret::{Keys, Secret},
+    trust::Trust,
     worker::Worker,
 };
 
@@ -103,6 +104,7 @@ impl Parts {
             caches: Caches::new(caches, metrics.clone()),
             keys,
             resources: Arc::new(resources),
+            trust: Arc::new(Trust::default()),
             rules: Arc::new(rules),
             clock,
             metrics: metrics.clone(),

@@ -7,7 +7,7 @@ use crate::{
     clock::Timestamp,
     event::Entity,
     job::{CopyHeld, Job},
-    judge::{ReadTime, Verdict, judge},
+    judge::{ReadTime, Reason, Verdict, judge},
     queue::{Attempt, Outcome, Phase},
     relations::{Member, Recorded, Recording, Stamp, StoreError},
     resource::Resource,
@@ -128,13 +128,16 @@ fn fold(hooks: &Hooks, reads: &[Read<'_>]) -> (Vec<Recording>, Vec<usize>) {
 
 fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: Timestamp) -> bool {
     let time = ReadTime { occurred_at: read.job.occurred_at, generation: read.job.generation };
-    match judge(time, recorded.stale, now, read.resource.margins()) {
-        Verdict::Keep => false,
-        Verdict::Evict(reason) => {
-            hooks.metrics.evictions.with_label_values(&[reason.as_str()]).inc();
-            true
-        }
-    }
+    let margins = read.resource.margins();
+    let by_entity = judge(time, recorded.stale, now, margins);
+    let by_loss = judge(time, hooks.trust.stale(now, margins), now, margins);
+    let reason = match (by_entity, by_loss) {
+        (Verdict::Evict(reason), _) => reason,
+        (Verdict::Keep, Verdict::Evict(_)) => Reason::IndexLost,
+        (Verdict::Keep, Verdict::Keep) => return false,
+    };
+    hooks.metrics.evictions.with_label_values(&[reason.as_str()]).inc();
+    true
 }
 
 /// First the relationship, then the copy (DESIGN 7, rule 3). A holder who was recorded again meanwhile keeps the

@@ -18,6 +18,7 @@ use crate::{
     resource::{Resource, Resources, variant_key},
     rules::RuleSet,
     secret::Keys,
+    trust::Trust,
 };
 
 /// What every hook works with.
@@ -30,6 +31,8 @@ pub struct Hooks {
     pub keys: Arc<Keys>,
     /// How copies of each resource type are named, and how long they live.
     pub resources: Arc<Resources>,
+    /// Knows whether the index was lost.
+    pub trust: Arc<Trust>,
     /// Makes follow-up jobs.
     pub rules: Arc<RuleSet>,
     /// Reads the time after the store was asked.

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::{clock::Timestamp, job::JobId};
+use crate::{clock::Timestamp, job::JobId, notebook::Notebook};
 
 mod frame;
 mod log;
@@ -110,6 +110,11 @@ impl OpenError {
 /// Whether a folder holds a journal: one that is not opened keeps its jobs to itself.
 pub fn is_there(folder: &Path) -> bool {
     segments::list(folder).is_ok_and(|(files, _)| !files.is_empty())
+}
+
+/// Where notes are kept beside a journal.
+pub fn notes(folder: &Path) -> Notebook {
+    Notebook::in_folder(&folder.join(segments::NOTES))
 }
 
 /// No journal: jobs are lost with the process.

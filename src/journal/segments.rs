@@ -68,6 +68,9 @@ pub(super) fn path(folder: &Path, segment: u32) -> PathBuf {
     folder.join(format!("{segment:08}.journal"))
 }
 
+/// The folder of a [`crate::notebook::Notebook`] beside the files.
+pub(super) const NOTES: &str = "notes";
+
 /// No file of ours has a number above: it leaves as many for the files to come.
 const HIGHEST: u32 = u32::MAX / 2;
 
@@ -83,7 +86,7 @@ pub(super) fn list(folder: &Path) -> io::Result<(Vec<u32>, Vec<String>)> {
             Some(segment) if path(folder, segment).ends_with(&name) && file.file_type()?.is_file() => {
                 segments.push(segment);
             }
-            _ if name == super::log::LOCK || name.ends_with(super::replay::DAMAGED) => {}
+            _ if [super::log::LOCK, NOTES].contains(&&*name) || name.ends_with(super::replay::DAMAGED) => {}
             _ => foreign.push(name),
         }
     }

@@ -1,0 +1,82 @@
+//! What a process must remember across restarts beside its jobs: small notes, each a file that is replaced whole.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, ErrorKind, Write as _},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A folder of notes. Without one nothing is remembered. The notes' one writer is the process that holds the journal.
+#[derive(Clone, Debug)]
+pub struct Notebook {
+    folder: Option<PathBuf>,
+}
+
+impl Notebook {
+    /// Keeps its notes in this folder.
+    pub fn in_folder(folder: &Path) -> Self {
+        Self { folder: Some(folder.to_owned()) }
+    }
+
+    /// Keeps no notes.
+    pub fn none() -> Self {
+        Self { folder: None }
+    }
+
+    /// The note of this name; `None` where there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not such a note.
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
+        let Some(path) = self.path(name) else { return Ok(None) };
+        match fs::read(path) {
+            Ok(note) => Ok(Some(serde_json::from_slice(&note)?)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces a note; it is on stable storage afterwards. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be written; the note of before is still there.
+    pub fn write<T: Serialize>(&self, name: &str, note: &T) -> io::Result<()> {
+        let (Some(folder), Some(path)) = (&self.folder, self.path(name)) else { return Ok(()) };
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let draft = path.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(&serde_json::to_vec(note)?)?;
+        file.sync_all()?;
+        fs::rename(&draft, &path)?;
+        File::open(folder)?.sync_all()
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join(format!("{name}.json")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_read_back_and_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = Notebook::in_folder(&folder.path().join("notes"));
+        assert_eq!(notes.read::<Vec<u8>>("caches").unwrap(), None);
+        notes.write("caches", &vec![1, 2, 3]).unwrap();
+        notes.write("caches", &vec![4]).unwrap();
+        assert_eq!(notes.read::<Vec<u8>>("caches").unwrap(), Some(vec![4]));
+        assert!(notes.read::<String>("caches").is_err(), "another kind of note is not taken for this one");
+    }
+
+    #[test]
+    fn without_a_folder_nothing_is_remembered() {
+        Notebook::none().write("caches", &1).unwrap();
+        assert_eq!(Notebook::none().read::<u8>("caches").unwrap(), None);
+    }
+}
