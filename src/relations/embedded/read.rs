@@ -10,7 +10,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     event::Entity,
-    relations::{Held, Page, Position, Sealed, Staleness, Stamp},
+    relations::{Held, HeldEntity, HoldingsPage, Member, Page, Position, Sealed, Staleness, Stamp},
     secret::HolderId,
 };
 
@@ -60,6 +60,50 @@ pub(super) fn walk(
         held.push(Held { member, stamp: Stamp(stamp), expires_at: Timestamp(expires_at) });
     }
     Ok(Page { held, next: None })
+}
+
+/// As [`walk`], of what a holder holds.
+pub(super) fn entities_of(
+    txn: &ReadTransaction,
+    holder: HolderId,
+    from: Position,
+    limit: usize,
+    now: Timestamp,
+) -> Result<HoldingsPage> {
+    let (first, end) = (tables::holdings_from(holder, from), tables::holdings_end(holder));
+    let (mut held, mut last) = (Vec::new(), None);
+    for row in txn.open_table(tables::HOLDINGS)?.range(first.as_slice()..end.as_slice())? {
+        let (key, value) = row?;
+        let (expires_at, stamp) = value.value();
+        if is_dead(expires_at, now) {
+            continue;
+        }
+        let (position, holding) = tables::parse_holding(key.value())?;
+        if held.len() >= limit && last != Some(position) {
+            return Ok(HoldingsPage { held, next: Some(position) });
+        }
+        last = Some(position);
+        held.push(HeldEntity { holding, stamp: Stamp(stamp), expires_at: Timestamp(expires_at) });
+    }
+    Ok(HoldingsPage { held, next: None })
+}
+
+pub(super) fn find(
+    txn: &ReadTransaction,
+    relationships: &[(Entity, Member)],
+    now: Timestamp,
+) -> Result<Vec<Option<Held>>> {
+    let members = txn.open_table(tables::MEMBERS)?;
+    let find = |(entity, member): &(Entity, Member)| {
+        let row = members.get(tables::member_key(entity, member).as_slice())?.map(|row| row.value());
+        let living = row.filter(|(ends, _)| !is_dead(*ends, now));
+        Ok(living.map(|(ends, stamp)| Held {
+            member: member.clone(),
+            stamp: Stamp(stamp),
+            expires_at: Timestamp(ends),
+        }))
+    };
+    relationships.iter().map(find).collect()
 }
 
 pub(super) fn vault(
