@@ -110,7 +110,7 @@ impl Metrics {
 
     /// How many jobs have come to this end, of whatever type.
     pub fn jobs_ended(&self, state: JobState) -> u64 {
-        let types = [JobType::Cache, JobType::Invalidate];
+        let types = JobType::ALL;
         types.iter().map(|it| self.jobs.with_label_values(&[it.as_str(), state.as_str()]).get()).sum()
     }
 

@@ -57,6 +57,13 @@ impl Resources {
         self.0.get(resource_type)
     }
 
+    /// How long the mark of something that concerns every resource has to live: the longest `horizon` and two of the
+    /// longest `guard`.
+    pub fn longest_mark(&self) -> Duration {
+        let longest = |time: fn(&Resource) -> Duration| self.0.values().map(time).max().unwrap_or_default();
+        longest(|resource| resource.horizon) + 2 * longest(|resource| resource.guard)
+    }
+
     /// Every resource with its type, in the order of types.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Resource)> {
         self.0.iter().map(|(resource_type, resource)| (&**resource_type, resource))

@@ -54,10 +54,10 @@ impl Worker {
                     Done::Reads => reads -= 1,
                 },
                 taken = self.queue.take(room), if has_room => {
-                    let (batch, invalidations): (Vec<_>, Vec<_>) =
-                        taken.into_iter().partition(|attempt| attempt.job.job_type == JobType::Cache);
-                    fan_outs += invalidations.len();
-                    under_way.extend(invalidations.into_iter().map(|attempt| self.invalidate(attempt).boxed()));
+                    let (batch, removals): (Vec<_>, Vec<_>) =
+                        taken.into_iter().partition(|attempt| !attempt.job.job_type.fans_out());
+                    fan_outs += removals.len();
+                    under_way.extend(removals.into_iter().map(|attempt| self.fan_out(attempt).boxed()));
                     if !batch.is_empty() {
                         reads += 1;
                         under_way.push(self.cache(batch).boxed());
@@ -79,9 +79,14 @@ impl Worker {
         Done::Reads
     }
 
-    async fn invalidate(&self, attempt: Attempt) -> Done {
+    async fn fan_out(&self, attempt: Attempt) -> Done {
         let began = self.clock.tick();
-        let outcome = self.hooks.invalidate(&attempt).instrument(span_of(&attempt.job)).await;
+        let outcome = match attempt.job.job_type {
+            JobType::Revoke => self.hooks.revoke(&attempt).instrument(span_of(&attempt.job)).await,
+            JobType::Cache | JobType::Invalidate => {
+                self.hooks.invalidate(&attempt).instrument(span_of(&attempt.job)).await
+            }
+        };
         self.settle(Ran { attempt, ran: self.clock.tick().since(began) }, outcome);
         Done::FanOut
     }

@@ -13,6 +13,7 @@ use crate::{
         caches::{CacheConfig, CacheTarget},
         journal::{JournalConfig, Level},
         queue::QueueConfig,
+        rules::RulesConfig,
         secret::SecretConfig,
         server::ServerConfig,
         store::StoreConfig,
@@ -22,6 +23,7 @@ use crate::{
     hooks::Hooks,
     http::{Auth, Limits, RenderMetrics, Service},
     ingest::Ingest,
+    job::JobType,
     journal::{self, Journal, Log, Settings, Volatile},
     lookup::Lookup,
     metrics::Metrics,
@@ -80,8 +82,26 @@ pub fn check(loaded: &Loaded) -> Result<Checked, ConfigError> {
     let prefix = config.store.prefix().unwrap_or_default();
     let resources = Resources::compile(&config.resources, prefix).map_err(refused)?;
     let rules = RuleSet::compile(&config.rules, &resources).map_err(refused)?;
+    if !config.store.by_holder() {
+        refuse_revocations(&config.rules).map_err(refused)?;
+    }
     let warnings = rules.warnings().iter().map(place).collect();
     Ok(Checked { rules, resources, warnings })
+}
+
+/// Without an index by holder nobody knows what to revoke.
+fn refuse_revocations(rules: &RulesConfig) -> Result<(), Vec<RuleProblem>> {
+    let mut problems = Vec::new();
+    for (topic, entries) in &rules.topics {
+        for (index, entry) in entries.iter().enumerate() {
+            if entry.job_properties.job_type == JobType::Revoke {
+                let path =
+                    format!("job_scheduler.enricher.topics.{topic}[{index}].job_properties.job_type");
+                problems.push(RuleProblem::new(path, "a revoke job needs store.by_holder: true"));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 impl Parts {
@@ -223,8 +243,9 @@ type Store = (Arc<dyn Relations>, Option<Arc<Embedded>>);
 
 fn store(config: &StoreConfig, clock: Clock, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Result<Store> {
     match config {
-        StoreConfig::Embedded { path } => {
-            let embedded = Arc::new(Embedded::open(PathBuf::as_path(path), clock)?);
+        StoreConfig::Embedded { path, by_holder } => {
+            let embedded =
+                Arc::new(Embedded::open(PathBuf::as_path(path), clock)?.by_holder(*by_holder));
             info!(path = %path.display(), "the store is embedded");
             Ok((embedded.clone(), Some(embedded)))
         }
@@ -233,7 +254,8 @@ fn store(config: &StoreConfig, clock: Clock, pools: &mut Vec<(String, RedisPool)
             let pool = RedisPool::with_tls(config.url.expose(), &tls, config.pool_size, config.timeout)?;
             info!(server = %config.url.server(), "the store is Redis");
             pools.push(("store".to_owned(), pool.clone()));
-            Ok((Arc::new(RedisStore::new(pool, &config.prefix)), None))
+            let store = RedisStore::new(pool, &config.prefix).by_holder(config.by_holder);
+            Ok((Arc::new(store), None))
         }
     }
 }

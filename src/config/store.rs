@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer};
 
 use super::{quantity, redis_url::RedisUrl, source::Problems, tls::RedisTls};
 
@@ -13,6 +13,8 @@ pub enum StoreConfig {
     Embedded {
         /// The directory that holds it.
         path: PathBuf,
+        /// Whether it also knows what each holder holds.
+        by_holder: bool,
     },
     /// In a Redis server, for production.
     Redis(RedisStore),
@@ -31,9 +33,19 @@ pub struct RedisStore {
     pub pool_size: usize,
     /// The longest that connecting, or one answer, may take.
     pub timeout: Duration,
+    /// Whether it also knows what each holder holds.
+    pub by_holder: bool,
 }
 
 impl StoreConfig {
+    /// Whether the store also knows what each holder holds, which `revoke` needs.
+    pub fn by_holder(&self) -> bool {
+        match self {
+            Self::Embedded { by_holder, .. } => *by_holder,
+            Self::Redis(redis) => redis.by_holder,
+        }
+    }
+
     /// What the store's own keys begin with, where it shares a server with caches: no copy's key may begin with it.
     pub fn prefix(&self) -> Option<&str> {
         match self {
@@ -65,8 +77,7 @@ pub(super) struct RawStore {
     pool_size: usize,
     #[serde(deserialize_with = "quantity::some_duration")]
     timeout: Duration,
-    #[serde(rename = "by_holder", deserialize_with = "not_by_holder")]
-    _by_holder: (),
+    by_holder: bool,
 }
 
 impl Default for RawStore {
@@ -82,14 +93,15 @@ impl Default for RawStore {
             prefix: "decache:".to_owned(),
             pool_size: 16,
             timeout: Duration::from_secs(2),
-            _by_holder: (),
+            by_holder: true,
         }
     }
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self::Embedded { path: RawStore::default().path }
+        let RawStore { path, by_holder, .. } = RawStore::default();
+        Self::Embedded { path, by_holder }
     }
 }
 
@@ -97,7 +109,7 @@ impl RawStore {
     pub(super) fn check(self, problems: &mut Problems<'_>) -> StoreConfig {
         self.check_foreign(problems);
         if self.kind == Kind::Embedded {
-            return StoreConfig::Embedded { path: self.path };
+            return StoreConfig::Embedded { path: self.path, by_holder: self.by_holder };
         }
         if self.prefix.is_empty()
             || self.prefix.contains(['{', '}'])
@@ -119,6 +131,7 @@ impl RawStore {
             prefix: self.prefix,
             pool_size: self.pool_size,
             timeout: self.timeout,
+            by_holder: self.by_holder,
         })
     }
 
@@ -163,11 +176,4 @@ impl RawStore {
 
 fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     quantity::whole("a number of connections", 1..=1024, deserializer)
-}
-
-fn not_by_holder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
-    match bool::deserialize(deserializer)? {
-        false => Ok(()),
-        true => Err(D::Error::custom("by_holder is not built yet: leave it out, or false")),
-    }
 }

@@ -135,7 +135,8 @@ impl Chunk<'_> {
     }
 }
 
-fn follow_ups(hooks: &Hooks, job: &Job) -> Vec<Job> {
+/// What follows a job that is done.
+pub(super) fn follow_ups(hooks: &Hooks, job: &Job) -> Vec<Job> {
     let made = hooks.rules.follow_ups(job, &hooks.resources, hooks.clock.accepted());
     for Skipped { rule, reason } in made.skipped {
         hooks.metrics.follow_ups_skipped.with_label_values(&[reason.as_str()]).inc();

@@ -4,6 +4,7 @@
 
 mod cache;
 mod invalidate;
+mod revoke;
 
 use std::sync::Arc;
 
@@ -52,6 +53,11 @@ impl Hooks {
         invalidate::run(self, attempt).await
     }
 
+    /// Runs a turn of a `revoke` job.
+    pub async fn revoke(&self, attempt: &Attempt) -> Outcome {
+        revoke::run(self, attempt).await
+    }
+
     fn resource(&self, entity: &Entity) -> Result<&Resource, HookError> {
         self.resources.get(&entity.resource_type).ok_or(HookError::NoResource)
     }
@@ -71,6 +77,10 @@ enum HookError {
     NoResource,
     #[error("a variant's key is unreadable")]
     Unreadable,
+    #[error("the job names no holder")]
+    NoHolder,
+    #[error("store.by_holder is off, so nobody knows what the holder holds: set it to true, and wait for the longest ttl")]
+    NotByHolder,
     #[error("{0}")]
     Caches(String),
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Tick,
     fan_out::FanOut,
-    job::{CopyHeld, Job, JobKey, JobType},
+    job::{CopyHeld, Job, JobKey},
     journal::Ref,
 };
 
@@ -52,7 +52,7 @@ pub struct Attempt {
     pub phase: Phase,
     /// How often it has failed before.
     pub failures: u32,
-    /// For an invalidation: how far it has come.
+    /// For an invalidation or revocation: how far it has come.
     pub fan_out: FanOut,
     /// How long it has been ready.
     pub waited: Duration,
@@ -102,9 +102,9 @@ impl Entry {
         })
     }
 
-    /// An invalidation that has failed: until it is done the promise is suspended for its entity.
+    /// An invalidation or revocation that has failed: until it is done the promise is suspended for its entity or holder.
     pub(super) fn is_suspended(&self) -> bool {
-        self.job.job_type == JobType::Invalidate && self.failures > 0
+        self.job.job_type.fans_out() && self.failures > 0
     }
 
     pub(super) fn start(&mut self, now: Tick) -> Attempt {

@@ -15,7 +15,8 @@ pub(super) fn merge(newer: &mut Entry, older: &Entry) {
     let job = Arc::make_mut(&mut newer.job);
     match job.job_type {
         JobType::Cache => merge_cache(job, &older.job),
-        JobType::Invalidate => {
+        // Of a holder, or of an entity: what counts is the later one, from the beginning.
+        JobType::Invalidate | JobType::Revoke => {
             merge_invalidate(job, &older.job);
             restart(newer, older);
         }

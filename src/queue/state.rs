@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Clock,
     fan_out::FanOut,
-    job::{Job, JobId, JobType},
+    job::{Job, JobId},
     journal::Ref,
 };
 
@@ -68,7 +68,7 @@ impl State {
                     entry.last_error = Some(error.into());
                     entry.fan_out = fan_out.map(Box::new);
                     // Only what records may give up; then its copy is to go (DESIGN 7, rule 8).
-                    if entry.job.job_type == JobType::Cache
+                    if !entry.job.job_type.fans_out()
                         && entry.phase == Phase::Work
                         && failures >= max_attempts
                     {
