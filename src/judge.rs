@@ -214,7 +214,8 @@ mod tests {
         let judged = |read| judge_revoked(read, Some(WRITE), Duration::ZERO);
         let gone = Evict(Reason::Revoked);
         assert_eq!((judged(under(1_000_000)), judged(under(1_000_001))), (gone, Keep));
-        let both = |time, generation| ReadTime { occurred_at: Some(Timestamp(time)), generation: Some(generation) };
+        let both =
+            |time, generation| ReadTime { occurred_at: Some(Timestamp(time)), generation: Some(generation) };
         assert_eq!(judged(both(1_000_000, 1_000_001)), gone);
         assert_eq!(judged(both(1_000_001, 1_000_000)), gone);
         assert_eq!(judged(both(1_000_001, 1_000_001)), Keep);

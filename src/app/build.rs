@@ -95,8 +95,7 @@ fn refuse_revocations(rules: &RulesConfig) -> Result<(), Vec<RuleProblem>> {
     for (topic, entries) in &rules.topics {
         for (index, entry) in entries.iter().enumerate() {
             if entry.job_properties.job_type == JobType::Revoke {
-                let path =
-                    format!("job_scheduler.enricher.topics.{topic}[{index}].job_properties.job_type");
+                let path = format!("job_scheduler.enricher.topics.{topic}[{index}].job_properties.job_type");
                 problems.push(RuleProblem::new(path, "a revoke job needs store.by_holder: true"));
             }
         }
@@ -244,8 +243,7 @@ type Store = (Arc<dyn Relations>, Option<Arc<Embedded>>);
 fn store(config: &StoreConfig, clock: Clock, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Result<Store> {
     match config {
         StoreConfig::Embedded { path, by_holder } => {
-            let embedded =
-                Arc::new(Embedded::open(PathBuf::as_path(path), clock)?.by_holder(*by_holder));
+            let embedded = Arc::new(Embedded::open(PathBuf::as_path(path), clock)?.by_holder(*by_holder));
             info!(path = %path.display(), "the store is embedded");
             Ok((embedded.clone(), Some(embedded)))
         }

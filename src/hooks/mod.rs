@@ -79,7 +79,9 @@ enum HookError {
     Unreadable,
     #[error("the job names no holder")]
     NoHolder,
-    #[error("store.by_holder is off, so nobody knows what the holder holds: set it to true, and wait for the longest ttl")]
+    #[error(
+        "store.by_holder is off, so nobody knows what the holder holds: set it to true, and wait for the longest ttl"
+    )]
     NotByHolder,
     #[error("{0}")]
     Caches(String),

@@ -103,7 +103,8 @@ impl Chunk<'_> {
         match self.removal.error() {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
-                fan_out.tally.matched += plan.members.values().map(|members| members.len() as u64).sum::<u64>();
+                fan_out.tally.matched +=
+                    plan.members.values().map(|members| members.len() as u64).sum::<u64>();
                 fan_out.tally.absent += deleted.absent;
                 self.drop(plan).await.map_err(|error| self.hooks.store_failed(error))?;
             }

@@ -12,8 +12,8 @@ use crate::{
     event::{AccessToken, Entity},
     lookup::Lookup,
     relations::{
-        ClaimError, Held, Member, Page, Position, Recorded, Recording, Relations, Sealed, Stale, StaleMark,
-        Staleness, Stamp, StoreError,
+        ClaimError, Held, HeldEntity, Holding, HoldingsPage, Member, Page, Position, Recorded, Recording,
+        Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
     },
     secret::{HolderId, Keys, Secret, VaultEntry},
 };
@@ -27,6 +27,8 @@ struct State {
     members: BTreeMap<(Entity, Position, Member), Timestamp>,
     stale: BTreeMap<Entity, Stale>,
     vault: BTreeMap<HolderId, Sealed>,
+    revoked: BTreeMap<HolderId, Timestamp>,
+    not_by_holder: bool,
     away: bool,
 }
 
@@ -34,6 +36,11 @@ impl Memory {
     /// From now on it answers nothing but errors.
     pub(crate) fn go_away(&self) {
         self.0.lock().unwrap().away = true;
+    }
+
+    /// As if `store.by_holder` were off.
+    pub(crate) fn forget_holders(&self) {
+        self.0.lock().unwrap().not_by_holder = true;
     }
 
     fn answer<T: Send + 'static>(
@@ -61,7 +68,8 @@ impl Relations for Memory {
                 state.vault.insert(new.member.holder, new.vault.clone());
                 let at = (new.entity.clone(), new.member.position(), new.member.clone());
                 state.members.insert(at, new.expires_at);
-                Recorded { stamp: Stamp(0), stale: state.stale.get(&new.entity).copied() }
+                let revoked = state.revoked.get(&new.member.holder).copied();
+                Recorded { stamp: Stamp(0), stale: state.stale.get(&new.entity).copied(), revoked }
             };
             batch.iter().map(record).collect()
         })
@@ -122,6 +130,67 @@ impl Relations for Memory {
             };
             members.iter().filter(|(member, _)| forget(member)).count()
         })
+    }
+
+    fn find<'a>(
+        &'a self,
+        relationships: &'a [(Entity, Member)],
+    ) -> BoxFuture<'a, Result<Vec<Option<Held>>, StoreError>> {
+        self.answer(|state| {
+            let find = |(entity, member): &(Entity, Member)| {
+                let at = (entity.clone(), member.position(), member.clone());
+                let expires_at = *state.members.get(&at)?;
+                Some(Held { member: member.clone(), stamp: Stamp(0), expires_at })
+            };
+            relationships.iter().map(find).collect()
+        })
+    }
+
+    fn by_holder(&self) -> bool {
+        !self.0.lock().unwrap().not_by_holder
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        holder: HolderId,
+        mark: StaleMark,
+    ) -> BoxFuture<'a, Result<Timestamp, StoreError>> {
+        self.answer(|state| *state.revoked.entry(holder).insert_entry(mark.at).get())
+    }
+
+    /// A page a position.
+    fn entities_of<'a>(
+        &'a self,
+        holder: HolderId,
+        from: Position,
+        _: usize,
+    ) -> BoxFuture<'a, Result<HoldingsPage, StoreError>> {
+        self.answer(|state| {
+            let mut all: Vec<_> = state
+                .members
+                .iter()
+                .filter(|((_, _, member), _)| member.holder == holder)
+                .map(|((entity, _, member), expires_at)| {
+                    let holding = Holding { entity: entity.clone(), variant: member.variant.clone() };
+                    let held = HeldEntity { holding, stamp: Stamp(0), expires_at: *expires_at };
+                    (held.holding.position(), held)
+                })
+                .filter(|(position, _)| *position >= from)
+                .collect();
+            all.sort_by(|(a, one), (b, other)| (a, &one.holding).cmp(&(b, &other.holding)));
+            let first = all.first().map(|(position, _)| *position);
+            let next = all.iter().map(|(position, _)| *position).find(|position| Some(*position) != first);
+            let here = all.into_iter().filter(|(position, _)| Some(*position) == first);
+            HoldingsPage { held: here.map(|(_, held)| held).collect(), next }
+        })
+    }
+
+    fn release<'a>(
+        &'a self,
+        _: HolderId,
+        _: &'a [(Holding, Stamp)],
+    ) -> BoxFuture<'a, Result<usize, StoreError>> {
+        self.answer(|_| 0)
     }
 
     fn vault<'a>(

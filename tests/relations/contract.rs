@@ -9,6 +9,7 @@ use decache::{
     secret::HolderId,
 };
 
+pub(crate) mod holders;
 pub(crate) mod naming;
 pub(crate) mod racing;
 pub(crate) mod recording;
@@ -57,6 +58,16 @@ macro_rules! sentences {
             racing: a_holder_who_comes_back_during_a_fan_out_stays,
             racing: many_tasks_never_lose_a_member_that_nobody_forgot,
             racing: a_stamp_is_given_once,
+            holders: what_a_holder_holds_is_read_back_as_it_was_recorded,
+            holders: a_holders_pages_are_in_order_and_about_the_limit,
+            holders: pages_of_a_holder_miss_nothing_that_was_there_all_along,
+            holders: an_entry_ends_with_the_longest_of_its_recordings,
+            holders: an_entry_is_released_only_with_the_stamp_that_was_read,
+            holders: members_are_found_with_their_stamps_over_many_entities,
+            holders: a_recording_after_a_revocation_finds_it,
+            holders: a_holders_stale_never_moves_backwards_and_ends,
+            holders: a_recording_sees_the_holders_stale_or_the_revocation_sees_the_entry,
+            holders: a_holder_who_comes_back_while_entries_are_released_keeps_them,
         }
     };
     ($open:path; $($module:ident: $sentence:ident,)*) => {

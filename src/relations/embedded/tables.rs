@@ -167,11 +167,7 @@ impl<'txn> Tables<'txn> {
         let (_, end) = member_range(&recording.entity, Position(0));
         trim(&mut self.members, &key, &end, now)?;
         let stale = self.stale_row(&recording.entity)?.filter(|(ends, _)| !is_dead(*ends, now));
-        Ok(Recorded {
-            stamp: Stamp(self.stamp),
-            stale: stale.map(|(_, stale)| stale),
-            revoked: None,
-        })
+        Ok(Recorded { stamp: Stamp(self.stamp), stale: stale.map(|(_, stale)| stale), revoked: None })
     }
 
     /// Writes the holder's entry with the member's stamp. Returns the holder's own `stale`.

@@ -8,9 +8,7 @@ use super::{
 };
 use crate::{
     event::Entity,
-    relations::{
-        Held, HeldEntity, Holding, HoldingsPage, Member, Position, Recording, Stamp, StoreError,
-    },
+    relations::{Held, HeldEntity, Holding, HoldingsPage, Member, Position, Recording, Stamp, StoreError},
     secret::HolderId,
 };
 
@@ -95,7 +93,8 @@ impl RedisStore {
         }
         let mut pipeline = redis::pipe();
         for chunk in relationships.chunks(MEMBERS_PER_CALL) {
-            let keys = chunk.iter().flat_map(|(entity, _)| [self.keys.stale(entity), self.keys.buckets(entity)]);
+            let keys =
+                chunk.iter().flat_map(|(entity, _)| [self.keys.stale(entity), self.keys.buckets(entity)]);
             let mut call = Script::Find.call(&keys.collect::<Vec<_>>());
             chunk.iter().for_each(|(_, member)| {
                 call.arg(member.to_field());

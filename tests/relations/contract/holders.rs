@@ -1,0 +1,208 @@
+//! What each holder holds, and revoking it (DESIGN 7, rule 10).
+
+use std::collections::BTreeSet;
+
+use decache::{
+    relations::{HeldEntity, Holding, Stamp},
+    secret::HolderId,
+};
+use futures_util::future::{join, join_all};
+
+use super::*;
+
+fn holding(id: impl Into<Box<str>>) -> Holding {
+    Holding { entity: post(id), variant: None }
+}
+
+/// All that a holder holds, in pages of about `limit`.
+async fn all_of(store: &dyn Relations, holder: HolderId, limit: usize) -> Vec<HeldEntity> {
+    let (mut held, mut from) = (Vec::new(), Some(Position(0)));
+    while let Some(position) = from {
+        let page = store.entities_of(holder, position, limit).await.unwrap();
+        assert!(page.next.is_none_or(|next| next > position), "a walk goes forward");
+        assert!(page.next.is_none() || !page.held.is_empty(), "a page before the last is not empty");
+        held.extend(page.held);
+        from = page.next;
+    }
+    held
+}
+
+async fn holdings(store: &dyn Relations, who: &Member) -> BTreeSet<Holding> {
+    all_of(store, who.holder, 100).await.into_iter().map(|held| held.holding).collect()
+}
+
+/// Records that a holder holds posts, in batches.
+async fn record_posts(store: &dyn Relations, who: &Member, ids: impl IntoIterator<Item = usize>) {
+    let all: Vec<_> = ids.into_iter().map(|id| living(&post(id.to_string()), who)).collect();
+    for batch in all.chunks(500) {
+        store.record(batch).await.unwrap();
+    }
+}
+
+pub(crate) async fn what_a_holder_holds_is_read_back_as_it_was_recorded(store: &dyn Relations) {
+    let (alice, bob) = (member(1), member(2));
+    let page = variant(1, "/posts/1?page=2&t={access_token}");
+    let comment = Entity { resource_type: "Comments".into(), id: "1".into() };
+    let batch = [
+        living(&post("1"), &alice),
+        living(&post("1"), &bob),
+        living(&comment, &alice),
+        living(&post("1"), &page),
+        living(&post("a:b}é"), &alice),
+    ];
+    store.record(&batch).await.unwrap();
+    let of_alice = BTreeSet::from([
+        holding("1"),
+        Holding { entity: comment, variant: None },
+        Holding { variant: page.variant, ..holding("1") },
+        holding("a:b}é"),
+    ]);
+    assert_eq!(holdings(store, &alice).await, of_alice);
+    assert_eq!(holdings(store, &bob).await, BTreeSet::from([holding("1")]));
+    assert_eq!(holdings(store, &member(3)).await, BTreeSet::new());
+    for held in all_of(store, alice.holder, 1).await {
+        let at_least = batch[0].expires_at;
+        assert!(held.expires_at >= at_least && held.expires_at < at_least.after(RESOLUTION));
+    }
+}
+
+pub(crate) async fn a_holders_pages_are_in_order_and_about_the_limit(store: &dyn Relations) {
+    let alice = member(1);
+    record_posts(store, &alice, 0..1_000).await;
+    let mut expected: Vec<_> = (0..1_000).map(|id| holding(id.to_string())).collect();
+    expected.sort_by_key(|holding| (holding.position(), holding.clone()));
+    for limit in [1, 100, 2_000] {
+        let found: Vec<_> =
+            all_of(store, alice.holder, limit).await.into_iter().map(|it| it.holding).collect();
+        assert!(found == expected, "each once, in order, with limit {limit}");
+        let first = store.entities_of(alice.holder, Position(0), limit).await.unwrap();
+        assert!(first.held.len() <= limit + 256, "about {limit}: {}", first.held.len());
+    }
+}
+
+pub(crate) async fn pages_of_a_holder_miss_nothing_that_was_there_all_along(store: &dyn Relations) {
+    let alice = member(1);
+    record_posts(store, &alice, 0..2_000).await;
+    let (mut newcomers, mut found, mut from) = (10_000.., Vec::new(), Some(Position(0)));
+    while let Some(position) = from {
+        let page = store.entities_of(alice.holder, position, 100).await.unwrap();
+        from = page.next;
+        let going: Vec<_> = page.held.iter().step_by(3).map(|it| (it.holding.clone(), it.stamp)).collect();
+        found.extend(page.held.into_iter().map(|held| held.holding));
+        store.release(alice.holder, &going).await.unwrap();
+        record_posts(store, &alice, newcomers.by_ref().take(80)).await;
+    }
+    let once: BTreeSet<_> = found.iter().collect();
+    assert_eq!(once.len(), found.len(), "nothing is shown twice");
+    let missed = (0..2_000).filter(|id| !once.contains(&holding(id.to_string()))).count();
+    assert_eq!(missed, 0);
+}
+
+pub(crate) async fn an_entry_ends_with_the_longest_of_its_recordings(store: &dyn Relations) {
+    let (alice, entity) = (member(1), post("42"));
+    let long = living(&entity, &alice);
+    store.record(std::slice::from_ref(&long)).await.unwrap();
+    let short = Recording { expires_at: now().after(Duration::from_secs(10)), ..long.clone() };
+    store.record(&[short]).await.unwrap();
+    assert!(all_of(store, alice.holder, 10).await[0].expires_at >= long.expires_at);
+    let bob = member(2);
+    store.record(&[expired(&entity, &bob)]).await.unwrap();
+    assert_eq!(holdings(store, &bob).await, BTreeSet::new());
+}
+
+pub(crate) async fn an_entry_is_released_only_with_the_stamp_that_was_read(store: &dyn Relations) {
+    let (alice, entity) = (member(1), post("42"));
+    record_living(store, &entity, &alice).await;
+    let read = all_of(store, alice.holder, 10).await[0].clone();
+    record_living(store, &entity, &alice).await;
+    let old = [(read.holding.clone(), read.stamp)];
+    assert_eq!(store.release(alice.holder, &old).await.unwrap(), 0, "it has come back since");
+    let current = all_of(store, alice.holder, 10).await[0].clone();
+    assert_ne!(current.stamp, read.stamp);
+    let unknown = (holding("43"), Stamp(1));
+    let both = [(current.holding, current.stamp), unknown];
+    assert_eq!(store.release(alice.holder, &both).await.unwrap(), 1);
+    assert_eq!(holdings(store, &alice).await, BTreeSet::new());
+    assert_eq!(members(store, &entity).await, [alice], "the member is another matter");
+}
+
+pub(crate) async fn members_are_found_with_their_stamps_over_many_entities(store: &dyn Relations) {
+    let (alice, page) = (member(1), variant(1, "/posts/1?page=2&t={access_token}"));
+    record_all(store, &post("1"), (0..500).map(member)).await;
+    let recorded = record_living(store, &post("2"), &alice).await;
+    let of_page = record_living(store, &post("1"), &page).await;
+    store.record(&[expired(&post("3"), &alice)]).await.unwrap();
+    let asked = [
+        (post("2"), alice.clone()),
+        (post("3"), alice.clone()),
+        (post("1"), page.clone()),
+        (post("2"), page),
+        (post("1"), member(499)),
+    ];
+    let found = store.find(&asked).await.unwrap();
+    let stamps: Vec<_> = found.iter().map(|held| held.as_ref().map(|held| held.stamp)).collect();
+    assert_eq!(stamps[..4], [Some(recorded.stamp), None, Some(of_page.stamp), None]);
+    let walked = walk_all(store, &post("1"), 100).await;
+    assert_eq!(found[4].as_ref(), walked.iter().find(|held| held.member == member(499)));
+    assert_eq!(store.find(&[]).await.unwrap(), []);
+}
+
+pub(crate) async fn a_recording_after_a_revocation_finds_it(store: &dyn Relations) {
+    let (alice, bob, at) = (member(1), member(2), now());
+    assert_eq!(record_living(store, &post("1"), &alice).await.revoked, None);
+    assert_eq!(store.revoke(alice.holder, mark(at)).await.unwrap(), at);
+    let batch = [living(&post("2"), &bob), living(&post("1"), &alice), living(&post("2"), &alice)];
+    let found: Vec<_> = store.record(&batch).await.unwrap().into_iter().map(|it| it.revoked).collect();
+    assert_eq!(found, [None, Some(at), Some(at)], "whatever it is that the holder reads, and nobody else");
+    let recorded = record_living(store, &post("1"), &variant(1, "/p?{access_token}")).await;
+    assert_eq!((recorded.revoked, recorded.stale), (Some(at), None));
+}
+
+pub(crate) async fn a_holders_stale_never_moves_backwards_and_ends(store: &dyn Relations) {
+    let (alice, at) = (member(1).holder, now());
+    store.revoke(alice, mark(at)).await.unwrap();
+    let earlier = StaleMark { at: at.before(HOUR), life: Duration::ZERO };
+    assert_eq!(store.revoke(alice, earlier).await.unwrap(), at, "nor does its life get shorter");
+    assert_eq!(record_living(store, &post("1"), &member(1)).await.revoked, Some(at));
+    let over = StaleMark { at, life: Duration::ZERO };
+    store.revoke(member(2).holder, over).await.unwrap();
+    assert_eq!(record_living(store, &post("1"), &member(2)).await.revoked, None);
+}
+
+/// Rule 10: whoever comes second sees the first. And whoever sees an entry may rely on its member.
+pub(crate) async fn a_recording_sees_the_holders_stale_or_the_revocation_sees_the_entry(
+    store: &dyn Relations,
+) {
+    let both = (0..150).map(|number| async move {
+        let (entity, alice) = (post("42"), member(number));
+        let revoked = async {
+            store.revoke(alice.holder, mark(now())).await.unwrap();
+            let held = all_of(store, alice.holder, 10).await;
+            let member = store.find(&[(entity.clone(), alice.clone())]).await.unwrap().remove(0);
+            assert!(held.is_empty() || member.is_some(), "an entry before its member");
+            !held.is_empty()
+        };
+        let (recorded, seen) = match number % 2 {
+            0 => join(record_living(store, &entity, &alice), revoked).await,
+            _ => {
+                let (seen, recorded) = join(revoked, record_living(store, &entity, &alice)).await;
+                (recorded, seen)
+            }
+        };
+        assert!(recorded.revoked.is_some() || seen, "holder {number}: a copy that nobody removes");
+    });
+    join_all(both).await;
+}
+
+/// An entry is released by whoever finds no member for it, while the holder comes back: it is there again afterwards.
+pub(crate) async fn a_holder_who_comes_back_while_entries_are_released_keeps_them(store: &dyn Relations) {
+    let alice = member(1);
+    record_posts(store, &alice, 0..200).await;
+    let read: Vec<_> =
+        all_of(store, alice.holder, 100).await.into_iter().map(|it| (it.holding, it.stamp)).collect();
+    let returning = join_all((0..200).step_by(2).map(|id| record_posts(store, &alice, id..=id)));
+    let releasing = join_all(read.chunks(10).map(|part| store.release(alice.holder, part)));
+    join(returning, releasing).await;
+    let returned = (0..200).step_by(2).map(|id| holding(id.to_string())).collect();
+    assert_eq!(holdings(store, &alice).await, returned);
+}
