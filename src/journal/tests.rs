@@ -92,6 +92,17 @@ async fn a_job_comes_back_as_it_was_written() {
 }
 
 #[tokio::test]
+async fn a_revocation_comes_back_with_its_holder() {
+    let folder = tempfile::tempdir().unwrap();
+    let entity = Job::of_holder(HolderId([7; 16]));
+    let revoke = Job { job_type: JobType::Revoke, entity, copy: None, ..job(1) };
+    write(&open(folder.path()), &[revoke]).await;
+    let mut replayed = open(folder.path()).replay().unwrap();
+    let ((back, _), _) = replayed.jobs.remove(0);
+    assert_eq!((back.job_type, back.holder()), (JobType::Revoke, Some(HolderId([7; 16]))));
+}
+
+#[tokio::test]
 async fn jobs_that_were_let_go_do_not_come_back_and_others_come_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());

@@ -31,6 +31,7 @@ mod invalidations;
 mod jobs;
 mod observing;
 mod refusing;
+mod revoking;
 mod spilling;
 mod stale_reads;
 mod starting;
