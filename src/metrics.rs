@@ -96,7 +96,7 @@ impl Metrics {
             queue_bytes: make.gauge("queue_bytes", "Bytes that queued and running jobs are counted with")?,
             suspended: make.gauge(
                 "invalidations_suspended",
-                "Invalidations that wait after a failure: the promise is suspended for their entities",
+                "Invalidations and revocations that wait after a failure: the promise is suspended for what they are about",
             )?,
             connections: make.gauges("redis_connections", "Connections to Redis", &["pool", "state"])?,
             registry: make.registry,

@@ -182,6 +182,39 @@ async fn a_revocation_waits_for_a_cache_that_is_away_and_outlives_a_crash() {
     assert_eq!(held_by(&app, "bob", 10).await.len(), 4);
 }
 
+#[tokio::test]
+async fn a_holder_of_very_many_entities_is_revoked_in_turns() {
+    const MANY: u64 = 9_000;
+    let (index, cache) = (RedisServer::start(), RedisServer::start());
+    let app = TestApp::start(Setup::redis(&index).cache("api", &cache, "")).await;
+    for from in (0..MANY).step_by(1_000) {
+        app.done(&(from..from + 1_000).map(|post| read(post, "alice")).collect()).await;
+    }
+    app.done(&read(0, "bob")).await;
+    RedisView::of(&cache.url()).set(&copy_key("8999", "alice"), "the post").await;
+    let answer = app.revoke_and_wait("alice").await;
+    assert_eq!((&answer["matched"], &answer["deleted"]), (&json!(MANY), &json!(1)), "{answer}");
+    assert_eq!(held_by(&app, "alice", 1000).await, BTreeSet::new());
+    assert_eq!((app.count("0").await, app.count("8999").await), (1, 0));
+    assert!(RedisView::of(&cache.url()).keys().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_revocation_without_the_holders_token_waits_until_it_is_known_again() {
+    let (index, cache) = (RedisServer::start(), RedisServer::start());
+    let app = two_users(Setup::redis(&index), &cache).await;
+    let holder = app.holder_of("alice").await;
+    RedisView::of(&index.url()).tell(&["DEL", &format!("decache:{{holder:{holder}}}:token")]).await;
+    let queued = app.send(Method::DELETE, &format!("/v1/holders/{holder}"), &[], "").await.success(202);
+    let id = queued["jobs"][0]["id"].as_str().unwrap();
+    let failing = app.job_once(id, "tried", |job| job["attempts"].as_u64() > Some(0)).await;
+    assert_eq!(failing["last_error"], "the holder has no readable vault entry");
+    assert_eq!(held_by(&app, "alice", 10).await.len(), 4, "their copies live, and so they are tracked");
+    app.done(&read(4, "alice")).await;
+    app.job_once(id, "done", |job| job["state"] == "done").await;
+    assert_eq!(RedisView::of(&cache.url()).keys().await, copies_of("bob"));
+}
+
 /// A logout is of a type that has no copies, and needs no entry in `resources`.
 fn with_logout() -> Setup {
     let topic = json!([
