@@ -106,7 +106,7 @@ impl Chunk<'_> {
                 fan_out.tally.matched +=
                     plan.members.values().map(|members| members.len() as u64).sum::<u64>();
                 fan_out.tally.absent += deleted.absent;
-                self.drop(plan).await.map_err(|error| self.hooks.store_failed(error))?;
+                self.forget(plan).await.map_err(|error| self.hooks.store_failed(error))?;
             }
             Some(error) => {
                 fan_out.tally.failed += deleted.failed;
@@ -150,7 +150,7 @@ impl Chunk<'_> {
     }
 
     /// Members first: an entry that is left finds the rest again.
-    async fn drop(&self, plan: Plan) -> Result<(), StoreError> {
+    async fn forget(&self, plan: Plan) -> Result<(), StoreError> {
         let relations = &self.hooks.relations;
         let drops: Vec<_> =
             plan.members.iter().map(|(entity, members)| relations.forget(entity, members)).collect();

@@ -270,3 +270,24 @@ async fn a_store_that_is_not_by_holder_keeps_nothing_of_holders() {
     assert_eq!(keys(&server, "decache:{holder:*").await, [format!("decache:{{holder:{holder}}}:token")]);
     assert_eq!(store.entities_of(holder, Position(0), 10).await.unwrap().held, []);
 }
+
+#[tokio::test]
+async fn what_a_holder_holds_costs_few_bytes() {
+    for (entities, most) in [(20, 40), (100, 36), (5_000, 36)] {
+        let server = RedisServer::start();
+        let store = store(&server);
+        let all: Vec<Recording> = (0..entities).map(|id| of_holder(1, id)).collect();
+        for batch in all.chunks(512) {
+            store.record(batch).await.unwrap();
+        }
+        let mut bytes = 0;
+        for key in keys(&server, "decache:{holder:*}:entities:*").await {
+            bytes += ask::<usize>(&server, &["MEMORY", "USAGE", &key, "SAMPLES", "0"]).await;
+        }
+        assert!(
+            bytes <= entities * most,
+            "{entities} entities: {} bytes each",
+            bytes as f64 / entities as f64
+        );
+    }
+}
