@@ -67,6 +67,7 @@ macro_rules! sentences {
             holders: a_recording_after_a_revocation_finds_it,
             holders: a_holders_stale_never_moves_backwards_and_ends,
             holders: a_recording_sees_the_holders_stale_or_the_revocation_sees_the_entry,
+            holders: each_recording_of_a_large_batch_sees_it_or_is_seen,
             holders: an_entry_is_never_there_before_its_member,
             holders: a_holder_who_comes_back_while_entries_are_released_keeps_them,
         }

@@ -191,6 +191,24 @@ pub(crate) async fn a_recording_sees_the_holders_stale_or_the_revocation_sees_th
     join_all(both).await;
 }
 
+/// So many are recorded at once that a store does it in parts.
+pub(crate) async fn each_recording_of_a_large_batch_sees_it_or_is_seen(store: &dyn Relations) {
+    let batch: Vec<_> = (0..2_000).map(|number| living(&post("42"), &member(number))).collect();
+    // Everybody has a connection before it begins.
+    join_all((0..20).map(|number| all_of(store, member(number).holder, 10))).await;
+    let revoking = join_all((0..2_000).step_by(10).map(|number| async move {
+        let holder = member(number).holder;
+        store.revoke(holder, mark(now())).await.unwrap();
+        (number, !all_of(store, holder, 10).await.is_empty())
+    }));
+    let (recorded, revoked) = join(store.record(&batch), revoking).await;
+    let recorded = recorded.unwrap();
+    for (number, seen) in revoked {
+        let sees = recorded[number].revoked.is_some();
+        assert!(sees || seen, "holder {number}: a copy that nobody removes");
+    }
+}
+
 /// So many are recorded at once that a store does it in parts: whoever sees an entry finds its member all the same.
 pub(crate) async fn an_entry_is_never_there_before_its_member(store: &dyn Relations) {
     let entity = &post("42");
