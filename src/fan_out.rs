@@ -13,10 +13,24 @@ pub struct FanOut {
     wrapped: bool,
     /// Whether `stale` has been written for it.
     pub marked: bool,
+    /// How far the resolver has been asked, where it has to be.
+    pub resolved: Asked,
     /// Why some copy on this lap is still there, if any is.
     pub incomplete: Option<Box<str>>,
     /// What it did so far; what failed is counted for this lap alone.
     pub tally: Tally,
+}
+
+/// How far a resolver has been asked for an entity's holders.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Asked {
+    /// Not at all.
+    #[default]
+    NotYet,
+    /// The page behind this cursor is next.
+    Until(Box<str>),
+    /// For all of them.
+    All,
 }
 
 impl FanOut {
@@ -51,6 +65,7 @@ impl FanOut {
         self.began = self.next;
         self.wrapped = false;
         self.incomplete = None;
+        self.resolved = Asked::NotYet;
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Metrics {
     pub follow_ups_skipped: IntCounterVec,
     /// Holders without a readable vault entry that a fan-out met: their copies cannot be named.
     pub vault_missing: IntCounter,
+    /// Holders that the resolver has named.
+    pub resolved_holders: IntCounter,
     /// From the acceptance of an event to the deletion of the last copy.
     pub invalidation_seconds: Histogram,
     /// Failed calls, by `component`: `store`, or the name of a cache.
@@ -68,6 +70,8 @@ impl Metrics {
             )?,
             vault_missing: make
                 .counter("vault_missing_total", "Holders met without a readable vault entry")?,
+            resolved_holders: make
+                .counter("resolved_holders_total", "Holders that the resolver has named")?,
             invalidation_seconds: make.histogram(
                 "invalidation_seconds",
                 "From an event's acceptance to the deletion of the last copy",

@@ -9,7 +9,7 @@ use tokio::{io::AsyncRead, io::AsyncWrite, net::TcpStream, time::timeout};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        self, InconsistentKeys, RootCertStore, ServerConfig,
+        self, ClientConfig, InconsistentKeys, RootCertStore, ServerConfig,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
         sign::{CertifiedKey, SingleCertAndKey},
@@ -133,6 +133,34 @@ impl fmt::Debug for Authorities {
 pub fn install_algorithms() {
     // Fails where they are installed already.
     let _ = ring::default_provider().install_default();
+}
+
+/// How a client of ours shakes hands: it believes the authorities of `tls`, or else the system's.
+///
+/// # Errors
+/// What is wrong with the certificates of `tls`.
+pub fn client(tls: &ClientTls) -> Result<ClientConfig, String> {
+    install_algorithms();
+    let mut roots = RootCertStore::empty();
+    match &tls.authorities {
+        Some(authorities) => {
+            for certificate in certificates(authorities.pem())? {
+                roots.add(certificate).map_err(|error| error.to_string())?;
+            }
+        }
+        // A system without certificates is told by a handshake that fails, where there is one.
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let config = ClientConfig::builder().with_root_certificates(roots);
+    Ok(match &tls.identity {
+        None => config.with_no_client_auth(),
+        Some(identity) => {
+            let certified = identity.certified().map_err(|error| error.to_string())?;
+            config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+        }
+    })
 }
 
 /// Shakes hands with clients.

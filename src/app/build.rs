@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tracing::{info, warn};
 
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
     queue::{Queue, QueueLimits, RetryPolicy},
     redis_pool::RedisPool,
     relations::{ClaimError, Relations, embedded::Embedded, redis::RedisStore},
+    resolver::Resolver,
     resource::Resources,
     rules::{RuleProblem, RuleSet},
     secret::{Keys, Secret},
@@ -105,6 +106,12 @@ impl Parts {
             keys,
             resources: Arc::new(resources),
             trust: Arc::new(Trust::default()),
+            resolver: config
+                .resolver
+                .as_ref()
+                .map(Resolver::new)
+                .transpose()
+                .map_err(|detail| anyhow!("resolver: {detail}"))?,
             rules: Arc::new(rules),
             clock,
             metrics: metrics.clone(),

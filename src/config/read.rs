@@ -10,6 +10,7 @@ use super::{
     default_rules::{JobManager, JobScheduler},
     environment, explain, layout,
     path::FieldPath,
+    resolver::RawResolver,
     rules::RulesConfig,
     secret::RawSecret,
     section,
@@ -55,10 +56,11 @@ struct Raw {
     secret: RawSecret,
     store: RawStore,
     caches: Vec<RawCache>,
+    resolver: Option<RawResolver>,
 }
 
 /// The sections as a file may have them.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "server",
     "auth",
     "secret",
@@ -68,6 +70,7 @@ const SECTIONS: [&str; 12] = [
     "workers",
     "resources",
     "caches",
+    "resolver",
     "job_scheduler",
     "job_manager",
     "log",
@@ -90,9 +93,9 @@ impl Raw {
             ..Config::default()
         };
         let (secret, store) = (sections.take("secret"), sections.take("store"));
-        let caches = sections.take("caches");
+        let (caches, resolver) = (sections.take("caches"), sections.take("resolver"));
         sections.refuse_the_rest();
-        Some(Self { config, secret, store, caches })
+        Some(Self { config, secret, store, caches, resolver })
     }
 
     fn check(self, problems: &mut Problems<'_>) -> Config {
@@ -100,6 +103,7 @@ impl Raw {
         config.secret = self.secret.check(problems);
         config.store = self.store.check(problems);
         config.caches = caches::check(self.caches, problems);
+        config.resolver = self.resolver.and_then(|resolver| resolver.check(problems));
         config.server.check(problems);
         config.auth.check(problems);
         config.workers.check(problems);

@@ -2,7 +2,7 @@
 
 use tracing::{debug, error};
 
-use super::{HookError, Hooks, copy_keys};
+use super::{HookError, Hooks, copy_keys, resolve};
 use crate::{
     caches::{CopyKey, Removal},
     event::Entity,
@@ -48,7 +48,11 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
         fan_out.marked = true;
     }
     fan_out.begin_turn();
-    let mut chunk = Chunk { hooks, entity: &job.entity, resource, removal: hooks.caches.removal() };
+    let mut removal = hooks.caches.removal();
+    if !resolve::next_page(hooks, &job.entity, resource, &mut removal, fan_out).await? {
+        return Ok(false);
+    }
+    let mut chunk = Chunk { hooks, entity: &job.entity, resource, removal };
     for _ in 0..CHUNKS_PER_TURN {
         if chunk.remove_next(fan_out).await? {
             return chunk.finish(fan_out).await.map(|()| true);

@@ -4,6 +4,7 @@
 
 mod cache;
 mod invalidate;
+mod resolve;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::{
     metrics::Metrics,
     queue::{Attempt, Outcome},
     relations::{Member, Relations, StoreError},
+    resolver::{Resolver, ResolverError},
     resource::{Resource, Resources, variant_key},
     rules::RuleSet,
     secret::Keys,
@@ -33,6 +35,8 @@ pub struct Hooks {
     pub resources: Arc<Resources>,
     /// Knows whether the index was lost.
     pub trust: Arc<Trust>,
+    /// Whom to ask while the index may not know, where there is somebody.
+    pub resolver: Option<Resolver>,
     /// Makes follow-up jobs.
     pub rules: Arc<RuleSet>,
     /// Reads the time after the store was asked.
@@ -71,6 +75,8 @@ enum HookError {
     NoResource,
     #[error("a variant's key is unreadable")]
     Unreadable,
+    #[error(transparent)]
+    Resolver(#[from] ResolverError),
     #[error("{0}")]
     Caches(String),
 }
