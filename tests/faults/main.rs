@@ -14,6 +14,7 @@ mod process;
 
 mod damage;
 mod disk;
+mod fan_out;
 mod kill;
 mod ledger;
 mod limits;
