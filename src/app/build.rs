@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, anyhow};
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use crate::{
@@ -161,13 +162,15 @@ impl Parts {
             health: self.health.clone(),
             metrics: self.metrics.clone(),
         };
+        let limits = limits(server);
         Service {
             ingest: Arc::new(ingest),
             queue: self.queue.clone(),
             lookup: Lookup::new(self.relations.clone(), keys.clone()),
             health: self.health.clone(),
             auth: self.auth.clone(),
-            limits: limits(server),
+            waiting: Arc::new(Semaphore::new(limits.waiting())),
+            limits,
             metrics: self.render_metrics(),
             clock: self.clock,
         }

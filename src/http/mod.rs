@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::{clock::Clock, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue};
 
 mod auth;
@@ -57,6 +59,8 @@ pub struct Service {
     pub auth: Auth,
     /// How much a request may ask for.
     pub limits: Limits,
+    /// Requests that may wait for the end of their jobs at a time.
+    pub waiting: Arc<Semaphore>,
     /// For `/metrics`.
     pub metrics: RenderMetrics,
     /// Says when an event arrived, and how long a request took.

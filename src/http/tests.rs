@@ -62,6 +62,7 @@ impl App {
             health: Arc::clone(&health),
             auth: Auth::default(),
             limits: Limits { body_bytes: 64 * 1024, ..Limits::default() },
+            waiting: Arc::new(Semaphore::new(1)),
             metrics: Arc::new(|| "# EOF\n".to_owned()),
             clock: Clock::start(),
         };
