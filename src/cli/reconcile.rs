@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::say;
 use crate::{
     app,
-    config::Loaded,
-    http::{Call, call},
+    config::{Loaded, tls::ServerTls},
+    http::{Call, Over, call},
     reconcile::{Plan, Reconciliation, Report, Stage, Untracked},
 };
 
@@ -101,8 +101,10 @@ impl Service<'_> {
         body: String,
     ) -> anyhow::Result<T> {
         let server = &self.loaded.config.server;
+        let identity = server.tls.as_ref().map(ServerTls::read).transpose()?;
+        let over = identity.as_ref().map_or(Over::Http, |own| Over::Tls { only: Some(own) });
         let call_it = Call { method, path, key: self.key.as_deref().map(String::as_str), body };
-        let (status, answer) = call(server.bind, server.tls.is_some(), call_it)
+        let (status, answer) = call(server.bind, over, call_it)
             .await
             .context("the store is in use by a running service, which has to be asked")?;
         if !status.is_success() {

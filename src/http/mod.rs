@@ -38,7 +38,7 @@ mod tests;
 
 pub use auth::Auth;
 pub use limits::Limits;
-pub use probe::{Call, ProbeError, call, probe, probe_over_tls};
+pub use probe::{Call, Over, ProbeError, call, probe, probe_over_tls};
 pub use problem::problem_types;
 pub use router::{Access, router, routes};
 pub use serve::{Listener, serve};

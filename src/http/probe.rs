@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::tls;
+use crate::tls::{self, Identity};
 
 /// How long a probe waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -32,6 +32,9 @@ pub enum ProbeError {
     /// Whoever listens there does not speak TLS, or went away.
     #[error("no TLS handshake with {0}: {1}")]
     Tls(SocketAddr, io::Error),
+    /// Whoever listens there shows another certificate than the configured one.
+    #[error("{0} does not show the certificate in server.tls.cert: was it renewed since the service began?")]
+    Certificate(SocketAddr),
     /// Whoever listens there does not speak HTTP, or went away.
     #[error("no HTTP answer from {0}: {1}")]
     Http(SocketAddr, hyper::Error),
@@ -48,7 +51,7 @@ pub enum ProbeError {
 /// # Errors
 /// [`ProbeError`] where there is no answer.
 pub async fn probe(bound: SocketAddr) -> Result<StatusCode, ProbeError> {
-    call(bound, false, READINESS).await.map(|(status, _)| status)
+    call(bound, Over::Http, READINESS).await.map(|(status, _)| status)
 }
 
 /// The same of a service that speaks TLS, whatever certificate it shows.
@@ -56,7 +59,19 @@ pub async fn probe(bound: SocketAddr) -> Result<StatusCode, ProbeError> {
 /// # Errors
 /// [`ProbeError`] where there is no answer.
 pub async fn probe_over_tls(bound: SocketAddr) -> Result<StatusCode, ProbeError> {
-    call(bound, true, READINESS).await.map(|(status, _)| status)
+    call(bound, Over::Tls { only: None }, READINESS).await.map(|(status, _)| status)
+}
+
+/// How a service is spoken to.
+#[derive(Clone, Copy, Debug)]
+pub enum Over<'a> {
+    /// In clear.
+    Http,
+    /// Encrypted.
+    Tls {
+        /// Told nothing unless it shows this certificate; without one whatever it shows.
+        only: Option<&'a Identity>,
+    },
 }
 
 /// A request to a service.
@@ -74,24 +89,26 @@ pub struct Call<'a> {
 
 const READINESS: Call<'static> = Call { method: "GET", path: "/readyz", key: None, body: String::new() };
 
-/// Asks the service that is bound to an address, whatever certificate it shows where it speaks TLS. Status and body.
+/// Asks the service that is bound to an address. Status and body.
 ///
 /// # Errors
 /// [`ProbeError`] where there is no answer.
 pub async fn call(
     bound: SocketAddr,
-    over_tls: bool,
+    over: Over<'_>,
     call: Call<'_>,
 ) -> Result<(StatusCode, Bytes), ProbeError> {
     let address = reachable(bound);
     let request = call.request(address).map_err(|error| ProbeError::Call(address, error))?;
     let asked = async {
         let stream = connect(address).await?;
-        if !over_tls {
-            return ask(address, stream, request).await;
-        }
+        let Over::Tls { only } = over else { return ask(address, stream, request).await };
         let encrypted = tls::connect_to_ourselves(stream).await;
-        ask(address, encrypted.map_err(|error| ProbeError::Tls(address, error))?, request).await
+        let encrypted = encrypted.map_err(|error| ProbeError::Tls(address, error))?;
+        if only.is_some_and(|identity| !identity.is_shown_by(&encrypted)) {
+            return Err(ProbeError::Certificate(address));
+        }
+        ask(address, encrypted, request).await
     };
     timeout(PATIENCE, asked).await.unwrap_or(Err(ProbeError::Timeout(address)))
 }

@@ -16,7 +16,7 @@ pub enum Untracked {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plan {
-    /// Nothing is changed, in the index or in a cache.
+    /// No copy and no relationship is changed. (A store that is nobody's yet is tied to the secret.)
     pub dry_run: bool,
     /// `None`: evicted where the index is known to have been lost, else recorded.
     pub untracked: Option<Untracked>,
