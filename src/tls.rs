@@ -8,6 +8,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 use tokio::{io::AsyncRead, io::AsyncWrite, net::TcpStream, time::timeout};
 use tokio_rustls::{
     TlsAcceptor,
+    client::TlsStream,
     rustls::{
         self, ClientConfig, InconsistentKeys, RootCertStore, ServerConfig,
         crypto::ring,
@@ -77,6 +78,13 @@ impl Identity {
     /// The private key, in PEM: for whoever shakes hands with it, and for nothing else.
     pub fn expose_key(&self) -> &str {
         &self.key
+    }
+
+    /// Whether the other side of a connection has shown this certificate.
+    pub fn is_shown_by(&self, connection: &TlsStream<TcpStream>) -> bool {
+        let shown = connection.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let ours = CertificateDer::from_pem_slice(self.chain.as_bytes()).ok();
+        shown.is_some() && shown == ours.as_ref()
     }
 
     fn certified(&self) -> Result<CertifiedKey, IdentityError> {

@@ -27,6 +27,7 @@ use crate::{
     lookup::Lookup,
     metrics::Metrics,
     queue::{Queue, QueueLimits, RetryPolicy},
+    reconcile::Reconciliations,
     redis_pool::RedisPool,
     relations::{ClaimError, Relations, embedded::Embedded, redis::RedisStore},
     resolver::Resolver,
@@ -53,6 +54,7 @@ pub(super) struct Parts {
     /// The same journal, where it has to be replayed.
     pub(super) log: Option<Arc<Log>>,
     pub(super) hooks: Arc<Hooks>,
+    pub(super) reconciliations: Arc<Reconciliations>,
     pub(super) health: Arc<Health>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
@@ -88,42 +90,25 @@ pub fn check(loaded: &Loaded) -> Result<Checked, ConfigError> {
 
 impl Parts {
     pub(super) fn build(loaded: &Loaded) -> anyhow::Result<Self> {
-        let Checked { rules, resources, warnings } = check(loaded)?;
-        for warning in warnings {
+        let checked = check(loaded)?;
+        for warning in &checked.warnings {
             warn!("{warning}");
         }
         let config = &loaded.config;
         let (clock, health) = (Clock::start(), Arc::new(Health::new(config.journal.level.as_str())));
         let metrics = Arc::new(Metrics::new()?);
-        let keys = Arc::new(Keys::derive(&secret(&config.secret)?));
+        let keys = Arc::new(keys(config)?);
         let (journal, log) = journal(&config.journal, &keys, clock)?;
         health.replaying(log.is_some());
-        let mut pools = Vec::new();
-        let (relations, embedded) = store(&config.store, clock, &mut pools)?;
-        let caches = caches(&config.caches, &mut pools)?;
-        let hooks = Hooks {
-            relations: relations.clone(),
-            caches: Caches::new(caches, metrics.clone()),
-            keys,
-            resources: Arc::new(resources),
-            trust: Arc::new(Trust::default()),
-            resolver: config
-                .resolver
-                .as_ref()
-                .map(Resolver::new)
-                .transpose()
-                .map_err(|detail| anyhow!("resolver: {detail}"))?,
-            rules: Arc::new(rules),
-            clock,
-            metrics: metrics.clone(),
-        };
+        let Built { hooks, embedded, pools } = hooks(config, checked, keys, clock, metrics.clone())?;
         Ok(Self {
-            relations,
+            relations: hooks.relations.clone(),
             embedded,
             journal,
             log,
             queue: Arc::new(queue(&config.queue, &config.workers, clock)),
             hooks: Arc::new(hooks),
+            reconciliations: Arc::new(Reconciliations::new(clock)),
             health,
             metrics,
             clock,
@@ -167,6 +152,7 @@ impl Parts {
             ingest: Arc::new(ingest),
             queue: self.queue.clone(),
             lookup: Lookup::new(self.relations.clone(), keys.clone()),
+            reconciliations: self.reconciliations.clone(),
             health: self.health.clone(),
             auth: self.auth.clone(),
             waiting: Arc::new(Semaphore::new(limits.waiting())),
@@ -203,6 +189,48 @@ impl Parts {
             metrics.render().unwrap_or_else(|error| format!("# {error}\n"))
         })
     }
+}
+
+/// What jobs run with, and what of it the app looks after.
+pub(super) struct Built {
+    pub(super) hooks: Hooks,
+    embedded: Option<Arc<Embedded>>,
+    pools: Vec<(String, RedisPool)>,
+}
+
+/// Opens store and caches.
+pub(super) fn hooks(
+    config: &Config,
+    checked: Checked,
+    keys: Arc<Keys>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Built> {
+    let mut pools = Vec::new();
+    let (relations, embedded) = store(&config.store, clock, &mut pools)?;
+    let caches = caches(config, &mut pools)?;
+    let hooks = Hooks {
+        relations,
+        caches: Caches::new(caches, metrics.clone()),
+        keys,
+        resources: Arc::new(checked.resources),
+        trust: Arc::new(Trust::default()),
+        resolver: resolver(config)?,
+        rules: Arc::new(checked.rules),
+        clock,
+        metrics,
+    };
+    Ok(Built { hooks, embedded, pools })
+}
+
+fn resolver(config: &Config) -> anyhow::Result<Option<Resolver>> {
+    let resolver = config.resolver.as_ref().map(Resolver::new).transpose();
+    resolver.map_err(|detail| anyhow!("resolver: {detail}"))
+}
+
+/// The keys that come of the secret.
+pub(super) fn keys(config: &Config) -> anyhow::Result<Keys> {
+    Ok(Keys::derive(&secret(&config.secret)?))
 }
 
 fn secret(config: &SecretConfig) -> anyhow::Result<Secret> {
@@ -248,19 +276,18 @@ fn store(config: &StoreConfig, clock: Clock, pools: &mut Vec<(String, RedisPool)
     }
 }
 
-fn caches(
-    configs: &[CacheConfig],
-    pools: &mut Vec<(String, RedisPool)>,
-) -> anyhow::Result<Vec<Box<dyn Cache>>> {
+fn caches(config: &Config, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Result<Vec<Box<dyn Cache>>> {
     let mut caches: Vec<Box<dyn Cache>> = Vec::new();
-    for CacheConfig { name, target } in configs {
+    let store_prefix = config.store.prefix().unwrap_or_default();
+    for CacheConfig { name, target } in &config.caches {
         match target {
             CacheTarget::Redis(config) => {
                 let tls = config.tls.read().with_context(|| format!("cache {name}"))?;
                 let pool = RedisPool::with_tls(config.url.expose(), &tls, CACHE_CONNECTIONS, config.timeout)?;
                 info!(cache = name, server = %config.url.server(), "a cache is Redis");
                 pools.push((format!("cache:{name}"), pool.clone()));
-                caches.push(Box::new(RedisCache::new(name.clone(), pool, config.key_prefix.clone())));
+                let cache = RedisCache::new(name.clone(), pool, config.key_prefix.clone());
+                caches.push(Box::new(cache.beside_store(store_prefix)));
             }
         }
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::{clock::Clock, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue};
+use crate::{
+    clock::Clock, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue, reconcile::Reconciliations,
+};
 
 mod auth;
 mod body;
@@ -26,6 +28,7 @@ mod probe;
 mod problem;
 mod query;
 mod queue;
+mod reconciliations;
 mod router;
 mod serve;
 mod target;
@@ -37,7 +40,7 @@ mod tests;
 
 pub use auth::Auth;
 pub use limits::Limits;
-pub use probe::{ProbeError, probe, probe_over_tls};
+pub use probe::{Call, Over, ProbeError, call, probe, probe_over_tls};
 pub use problem::problem_types;
 pub use router::{Access, router, routes};
 pub use serve::{Listener, serve};
@@ -53,6 +56,8 @@ pub struct Service {
     pub queue: Arc<Queue>,
     /// Shows who holds what.
     pub lookup: Lookup,
+    /// Takes reconciliations.
+    pub reconciliations: Arc<Reconciliations>,
     /// Says whether events can be taken.
     pub health: Arc<Health>,
     /// Says who may ask.
