@@ -13,6 +13,8 @@ pub struct FanOut {
     wrapped: bool,
     /// Whether `stale` has been written for it.
     pub marked: bool,
+    /// [`crate::trust::Trust::epoch`] as it was when it began.
+    pub epoch: u64,
     /// Why some copy on this lap is still there, if any is.
     pub incomplete: Option<Box<str>>,
     /// What it did so far; what failed is counted for this lap alone.

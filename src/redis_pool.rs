@@ -12,9 +12,11 @@ use deadpool_redis::{
 };
 
 mod gate;
+mod pulse;
 mod server;
 
 use gate::{Gate, Linker};
+pub use pulse::{Found, Pulse};
 pub use server::{Info, Server};
 
 use crate::tls::{self, ClientTls};

@@ -19,6 +19,7 @@ use crate::{
     rules::RuleSet,
     secret::Keys,
     trust::Trust,
+    window::Window,
 };
 
 /// What every hook works with.
@@ -33,6 +34,8 @@ pub struct Hooks {
     pub resources: Arc<Resources>,
     /// Knows whether the index was lost.
     pub trust: Arc<Trust>,
+    /// How long what is removed may have to be removed again.
+    pub window: Arc<Window>,
     /// Makes follow-up jobs.
     pub rules: Arc<RuleSet>,
     /// Reads the time after the store was asked.

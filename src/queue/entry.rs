@@ -147,7 +147,7 @@ impl Entry {
 }
 
 /// The bytes that a job is counted with: its own, its texts', and what the queue keeps beside it (an estimate).
-pub(super) fn weigh(job: &Job) -> usize {
+pub(crate) fn weigh(job: &Job) -> usize {
     const BESIDE: usize = 96;
     let copy = job.copy.as_deref().map_or(0, |copy| {
         let texts = [copy.user_id.as_deref(), copy.cache_key.as_deref()];

@@ -16,6 +16,7 @@ mod view;
 
 pub use ended::Watch;
 pub use entry::{Attempt, Ending, Phase};
+pub(crate) use entry::weigh;
 pub use handle::Queue;
 pub use keep::KeepAnew;
 pub use reserve::Reserved;

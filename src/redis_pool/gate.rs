@@ -62,7 +62,10 @@ impl Gate {
 
     fn met(&self, server: &Server) {
         let mut accepted = self.lock();
-        if accepted.get_or_insert_with(|| server.clone()) != server {
+        let known = accepted.as_ref().is_some_and(Server::is_known);
+        if !known {
+            *accepted = Some(server.clone());
+        } else if accepted.as_ref() != Some(server) {
             self.closed.store(true, Ordering::Release);
             self.suspect();
         }

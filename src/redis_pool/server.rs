@@ -46,7 +46,10 @@ impl Info {
     pub fn parse(text: &str) -> Self {
         let field = |name: &str| {
             let lines = text.lines().map(str::trim_end);
-            lines.filter_map(|line| line.split_once(':')).find(|(key, _)| *key == name).map(|(_, value)| value)
+            lines
+                .filter_map(|line| line.split_once(':'))
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value)
         };
         let number = |name| field(name).and_then(|value| value.parse::<u64>().ok()).unwrap_or_default();
         let text_of = |name| field(name).unwrap_or_default().into();

@@ -8,9 +8,9 @@ pub(crate) async fn a_member_is_dropped_only_with_the_stamp_that_was_read(store:
     let (entity, alice) = (post("42"), member(1));
     let read = record_living(store, &entity, &alice).await.stamp;
     let came_back = record_living(store, &entity, &alice).await.stamp;
-    assert_eq!(store.forget(&entity, &[(alice.clone(), read)]).await.unwrap(), 0);
+    assert_eq!(store.forget(&entity, &[(alice.clone(), read)], Duration::ZERO).await.unwrap(), 0);
     assert_eq!(walk_all(store, &entity, 10).await[0].stamp, came_back);
-    assert_eq!(store.forget(&entity, &[(alice.clone(), came_back)]).await.unwrap(), 1);
+    assert_eq!(store.forget(&entity, &[(alice.clone(), came_back)], Duration::ZERO).await.unwrap(), 1);
     assert_eq!(walk_all(store, &entity, 10).await, []);
     let after = record_living(store, &entity, &alice).await.stamp;
     assert!(after != read && after != came_back, "a stamp is not given again after its member was dropped");
@@ -18,14 +18,14 @@ pub(crate) async fn a_member_is_dropped_only_with_the_stamp_that_was_read(store:
 
 pub(crate) async fn dropping_what_is_not_there_is_nothing(store: &dyn Relations) {
     let (entity, alice) = (post("42"), member(1));
-    assert_eq!(store.forget(&entity, &[]).await.unwrap(), 0);
-    assert_eq!(store.forget(&entity, &[(alice.clone(), Stamp(1))]).await.unwrap(), 0);
+    assert_eq!(store.forget(&entity, &[], Duration::ZERO).await.unwrap(), 0);
+    assert_eq!(store.forget(&entity, &[(alice.clone(), Stamp(1))], Duration::ZERO).await.unwrap(), 0);
     let stamp = record_living(store, &entity, &alice).await.stamp;
     let elsewhere = post("43");
-    assert_eq!(store.forget(&elsewhere, &[(alice.clone(), stamp)]).await.unwrap(), 0);
+    assert_eq!(store.forget(&elsewhere, &[(alice.clone(), stamp)], Duration::ZERO).await.unwrap(), 0);
     let twice = [(alice.clone(), stamp), (alice, stamp)];
-    assert_eq!(store.forget(&entity, &twice).await.unwrap(), 1);
-    assert_eq!(store.forget(&entity, &twice).await.unwrap(), 0);
+    assert_eq!(store.forget(&entity, &twice, Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(store.forget(&entity, &twice, Duration::ZERO).await.unwrap(), 0);
 }
 
 pub(crate) async fn dropping_a_member_leaves_its_variants_and_its_other_entities(store: &dyn Relations) {
@@ -33,7 +33,7 @@ pub(crate) async fn dropping_a_member_leaves_its_variants_and_its_other_entities
     let (plain, page) = (member(1), variant(1, "/posts/1?page=2&t={access_token}"));
     let recorded = record_all(store, &one, [plain.clone(), page.clone()]).await;
     record_living(store, &other, &plain).await;
-    assert_eq!(store.forget(&one, &[(plain.clone(), recorded[0].1.stamp)]).await.unwrap(), 1);
+    assert_eq!(store.forget(&one, &[(plain.clone(), recorded[0].1.stamp)], Duration::ZERO).await.unwrap(), 1);
     assert_eq!(members(store, &one).await, [page]);
     assert_eq!(members(store, &other).await, std::slice::from_ref(&plain));
     assert!(store.vault(&[plain.holder]).await.unwrap()[0].is_some(), "the vault is left to expire");
@@ -46,7 +46,7 @@ pub(crate) async fn compacting_an_emptied_entity_keeps_it_right(store: &dyn Rela
     let stamped: Vec<_> = recorded.into_iter().map(|(member, recorded)| (member, recorded.stamp)).collect();
     let mut dropped = 0;
     for part in stamped.chunks(300) {
-        dropped += store.forget(&entity, part).await.unwrap();
+        dropped += store.forget(&entity, part, Duration::ZERO).await.unwrap();
     }
     assert_eq!(dropped, 2_000);
     for newcomer in 2_000..2_003 {
