@@ -10,7 +10,10 @@ use futures_util::future::BoxFuture;
 
 use crate::{metrics::Metrics, queue::Tally};
 
+mod inspect;
 pub mod redis;
+
+pub use inspect::{Inspect, Life, ScanCursor, Scanned};
 
 /// A copy's key in every cache, before a cache's own prefix. It holds an access token, so it does not print.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -32,6 +35,11 @@ pub trait Cache: Send + Sync {
 
     /// Asks whether the cache answers.
     fn ping(&self) -> BoxFuture<'_, Result<(), CacheError>>;
+
+    /// The cache as one that tells what it holds; `None` where it cannot.
+    fn inspect(&self) -> Option<&dyn Inspect> {
+        None
+    }
 }
 
 /// Why copies could not be deleted. It may pass; the deletion is to be tried again.
@@ -57,6 +65,11 @@ impl Caches {
     pub fn new(caches: Vec<Box<dyn Cache>>, metrics: Arc<Metrics>) -> Self {
         let caches = caches.into_iter().map(|cache| Target { cache, away: Mutex::default() }).collect();
         Self { caches, metrics }
+    }
+
+    /// Each cache, in the configured order.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Cache> {
+        self.caches.iter().map(|target| &*target.cache)
     }
 
     /// Begins to remove copies. What fails once is not asked again until the next removal begins.
