@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::job::Accepted;
 
 /// Wall-clock time: milliseconds since the Unix epoch. What events carry and what stores keep.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {

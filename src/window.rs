@@ -75,6 +75,8 @@ struct State {
     bytes: usize,
     servers: BTreeMap<Box<str>, Seen>,
     early: u64,
+    /// Of jobs that had to be let go early.
+    go: Vec<Ref>,
 }
 
 #[derive(Debug)]
@@ -120,6 +122,14 @@ impl Window {
         seen.let_go = seen.let_go.max(let_go);
     }
 
+    /// What came of an earlier life has been seen to: from here on it is what this one has let go that counts.
+    pub fn begin(&self, server: &str) {
+        let now = self.now();
+        if let Some(seen) = self.lock().servers.get_mut(server) {
+            seen.let_go = seen.let_go.min(now);
+        }
+    }
+
     /// A server may lose the last that it has confirmed without losing all.
     pub fn may_fail_over(&self) {
         if self.limits.span.is_none() {
@@ -142,13 +152,12 @@ impl Window {
         let bytes = weigh(&finished.job) + size_of::<Held>() + finished.kept.len() * size_of::<Ref>();
         state.bytes += bytes;
         state.held.push_back(Held { finished, at, bytes });
-        let mut go = Vec::new();
         while state.bytes > self.limits.bytes || state.held.len() > self.limits.jobs {
             let Some(held) = state.pop() else { break };
             state.early += 1;
-            go.extend(held.finished.kept);
+            state.go.extend(held.finished.kept);
         }
-        if go.is_empty() { Kept::Held } else { Kept::Go(go) }
+        Kept::Held
     }
 
     /// A look that began then found the server as it was before.
@@ -173,15 +182,20 @@ impl Window {
         beat.zip(let_go).is_some_and(|(beat, let_go)| let_go < beat)
     }
 
-    /// Takes out the jobs that no failover can undo any more. When the last of them ended has to be noted before the journal
-    /// lets them go ([`Window::let_go`]).
+    /// Takes out the jobs that no failover can undo any more, and those that had to be let go early. When the last of them
+    /// ended ([`Window::let_go`]) has to be noted before the journal lets them go.
     pub fn ripe(&self) -> Vec<Ref> {
         let mut state = self.lock();
-        let mut go = Vec::new();
+        let mut go = std::mem::take(&mut state.go);
         while state.held.front().is_some_and(|held| state.is_ripe(held.at)) {
             go.extend(state.pop().map(|held| held.finished.kept).unwrap_or_default());
         }
         go
+    }
+
+    /// What was taken out could not be noted: it is to be taken out again.
+    pub fn put_back(&self, go: Vec<Ref>) {
+        self.lock().go.extend(go);
     }
 
     /// Takes out all jobs, to be run again.
@@ -209,7 +223,9 @@ impl Window {
 
 impl State {
     fn is_ripe(&self, at: Timestamp) -> bool {
-        self.servers.values().all(|seen| at.after(self.span) <= seen.same || self.had_nothing_to_do_with(seen, at))
+        self.servers
+            .values()
+            .all(|seen| at.after(self.span) <= seen.same || self.had_nothing_to_do_with(seen, at))
     }
 
     /// What was under way when it went away may still have been done.
@@ -231,5 +247,140 @@ impl State {
                 seen.let_go = seen.let_go.max(at);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Tick,
+        event::Entity,
+        job::{JobId, JobKey, JobType},
+        journal::EntryId,
+    };
+
+    const SPAN: Duration = Duration::from_secs(5);
+
+    fn window(span: Option<Duration>, jobs: usize) -> Window {
+        let window = Window::new(Limits { span, bytes: 1 << 20, jobs }, Clock::start(), Arc::default());
+        window.watch("store", Timestamp(0));
+        window.watch("cache:api", Timestamp(0));
+        window
+    }
+
+    fn done(n: u64) -> Finished {
+        let id = JobId::new(Timestamp(n));
+        let job = Job {
+            id,
+            key: JobKey(1),
+            job_type: JobType::Invalidate,
+            topic: Arc::from("pp-cache"),
+            entity: Entity { resource_type: "Posts".into(), id: "42".into() },
+            priority: 0,
+            superceedable: true,
+            ready_at: Tick(0),
+            expires_at: None,
+            occurred_at: None,
+            generation: None,
+            accepted_at: Timestamp(1),
+            copy: None,
+            payload: None,
+            depth: 0,
+        };
+        Finished { job: Arc::new(job), kept: vec![Ref { entry: EntryId::first(id), segment: 1 }], epoch: 0 }
+    }
+
+    fn both_same(window: &Window, began: Timestamp) {
+        window.same("store", began);
+        window.same("cache:api", began);
+    }
+
+    #[test]
+    fn without_a_window_a_job_goes_at_once_and_covers_nothing_from_before_it() {
+        let window = window(None, 10);
+        let before = window.now();
+        assert!(matches!(window.keep(done(1)), Kept::Go(kept) if kept.len() == 1));
+        assert!(!window.covers("store", Some(before)) && !window.covers("store", None));
+        assert!(window.covers("store", Some(window.now().after(SPAN))), "a beat that came after it");
+    }
+
+    #[test]
+    fn a_job_is_held_until_both_servers_were_the_same_after_its_time() {
+        let window = window(None, 10);
+        window.may_fail_over();
+        let beat = window.now();
+        assert!(matches!(window.keep(done(1)), Kept::Held));
+        let late = window.now().after(USUAL);
+        window.same("store", late);
+        assert_eq!(window.ripe(), []);
+        assert!(window.covers("cache:api", Some(beat.after(Duration::from_millis(1)))));
+        both_same(&window, late);
+        assert_eq!(window.ripe().len(), 1);
+        assert!(!window.covers("store", Some(beat)), "it can no longer be run again");
+        assert_eq!(window.again().len(), 0);
+    }
+
+    #[test]
+    fn a_server_that_is_away_holds_up_only_what_may_have_had_to_do_with_it() {
+        let window = window(Some(Duration::from_millis(1)), 10);
+        window.keep(done(1));
+        window.away("cache:api");
+        let late = window.now().after(SPAN);
+        window.same("store", late);
+        assert_eq!(window.ripe(), [], "it may have failed over since");
+        let mut state = window.lock();
+        let away = state.servers["cache:api"].away.unwrap();
+        state.held.clear();
+        let finished = done(2);
+        state.held.push_back(Held { finished, at: away.after(SPAN / 2), bytes: 0 });
+        drop(state);
+        window.same("store", away.after(SPAN));
+        assert_eq!(window.ripe().len(), 1);
+        assert!(window.covers("cache:api", Some(away)), "what was let go had nothing to do with it");
+        assert!(!window.covers("store", Some(away)));
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_goes_early_and_a_failover_is_then_a_loss() {
+        let window = window(Some(SPAN), 2);
+        let beat = window.now();
+        for n in 1..=3 {
+            assert!(
+                matches!(window.keep(done(n)), Kept::Held),
+                "it goes with the next look, when it is noted"
+            );
+        }
+        assert_eq!(window.counts(), (2, 1));
+        assert!(!window.covers("store", Some(beat)));
+        let go = window.ripe();
+        assert_eq!(go.len(), 1);
+        window.put_back(go);
+        assert_eq!(window.ripe().len(), 1);
+    }
+
+    #[test]
+    fn a_job_that_was_begun_before_a_failover_is_done_again() {
+        let window = window(Some(SPAN), 10);
+        window.keep(done(1));
+        window.trust.new_epoch();
+        assert_eq!(window.again().len(), 1);
+        assert!(matches!(window.keep(done(2)), Kept::Again(_)));
+        assert!(matches!(window.keep(Finished { epoch: 1, ..done(3) }), Kept::Held));
+    }
+
+    #[test]
+    fn what_an_earlier_life_let_go_counts_until_it_was_seen_to() {
+        let window = window(Some(SPAN), 10);
+        window.watch("store", Timestamp(u64::MAX));
+        let later = window.now().after(SPAN);
+        assert!(!window.covers("store", Some(later)));
+        window.begin("store");
+        assert!(window.covers("store", Some(later)));
+        window.watch("cache:api", Timestamp(7));
+        window.begin("cache:api");
+        assert!(
+            window.covers("cache:api", Some(Timestamp(8))) && !window.covers("cache:api", Some(Timestamp(7)))
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::{
     schedule::Place,
@@ -78,10 +78,10 @@ pub(super) struct Entry {
 pub(super) type Kept = SmallVec<[Ref; 1]>;
 
 impl Entry {
-    pub(super) fn new(job: Job, kept: Ref, place: Place) -> Self {
+    pub(super) fn new(job: Job, kept: Kept, place: Place) -> Self {
         let bytes = weigh(&job);
         Self {
-            kept: smallvec![kept],
+            kept,
             job: Arc::new(job),
             phase: Phase::Work,
             failures: 0,

@@ -15,8 +15,8 @@ mod tests;
 mod view;
 
 pub use ended::Watch;
-pub use entry::{Attempt, Ending, Phase};
 pub(crate) use entry::weigh;
+pub use entry::{Attempt, Ending, Phase};
 pub use handle::Queue;
 pub use keep::KeepAnew;
 pub use reserve::Reserved;

@@ -39,6 +39,56 @@ pub(crate) async fn dropping_a_member_leaves_its_variants_and_its_other_entities
     assert!(store.vault(&[plain.holder]).await.unwrap()[0].is_some(), "the vault is left to expire");
 }
 
+pub(crate) async fn a_member_that_lingers_ends_soon_and_keeps_its_stamp(store: &dyn Relations) {
+    let (entity, alice, bob) = (post("42"), member(1), member(2));
+    let recorded = record_all(store, &entity, [alice.clone(), bob.clone()]).await;
+    let linger = Duration::from_secs(100);
+    let stamps: Vec<_> = recorded.iter().map(|(member, recorded)| (member.clone(), recorded.stamp)).collect();
+    assert_eq!(store.forget(&entity, &stamps, linger).await.unwrap(), 2);
+    let soon = now().after(linger + RESOLUTION);
+    let held = walk_all(store, &entity, 10).await;
+    assert_eq!(held.len(), 2, "whoever goes round again finds them");
+    assert!(held.iter().all(|held| held.expires_at <= soon), "{held:?}");
+    // Forgotten again it does not live longer; and as it is found now, it can be dropped.
+    let longer: Vec<_> = held.iter().map(|held| (held.member.clone(), held.stamp)).collect();
+    assert_eq!(store.forget(&entity, &longer, HOUR).await.unwrap(), 2);
+    let held = walk_all(store, &entity, 10).await;
+    assert!(held.iter().all(|held| held.expires_at <= soon), "{held:?}");
+    let found: Vec<_> = held.iter().map(|held| (held.member.clone(), held.stamp)).collect();
+    assert_eq!(store.forget(&entity, &found, Duration::ZERO).await.unwrap(), 2);
+    assert_eq!(members(store, &entity).await, []);
+}
+
+pub(crate) async fn a_member_that_lingers_and_is_recorded_again_lives(store: &dyn Relations) {
+    let (entity, alice) = (post("42"), member(1));
+    let read = record_living(store, &entity, &alice).await.stamp;
+    let linger = Duration::from_secs(1);
+    assert_eq!(store.forget(&entity, &[(alice.clone(), read)], linger).await.unwrap(), 1);
+    let came_back = record_living(store, &entity, &alice).await.stamp;
+    let held = walk_all(store, &entity, 10).await;
+    assert!(held[0].expires_at > now().after(HOUR / 2), "{held:?}");
+    assert_ne!(came_back, read);
+    assert_eq!(
+        store.forget(&entity, &[(alice.clone(), read)], linger).await.unwrap(),
+        0,
+        "it was recorded since"
+    );
+    assert_eq!(walk_all(store, &entity, 10).await[0].stamp, came_back);
+}
+
+pub(crate) async fn a_member_that_has_lingered_is_gone(store: &dyn Relations) {
+    let (entity, alice, bob) = (post("42"), member(1), member(2));
+    let read = record_living(store, &entity, &alice).await.stamp;
+    record_living(store, &entity, &bob).await;
+    store.forget(&entity, &[(alice, read)], Duration::from_millis(1)).await.unwrap();
+    let gone = async {
+        while members(store, &entity).await != std::slice::from_ref(&bob) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("it ends");
+}
+
 pub(crate) async fn compacting_an_emptied_entity_keeps_it_right(store: &dyn Relations) {
     let entity = post("42");
     let recorded = record_all(store, &entity, (0..2_000).map(member)).await;
