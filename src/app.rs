@@ -10,10 +10,12 @@ use tracing::{info, warn};
 
 mod build;
 mod monitor;
+mod reconcile;
 mod replay;
 
 use build::Parts;
 pub use build::check;
+pub use reconcile::reconcile;
 
 use crate::{
     config::{Config, Loaded, server::ServerConfig},
@@ -80,6 +82,9 @@ impl App {
         let monitor = tasks.spawn(monitor::run(parts.clone(), working.clone()));
         let workers = Workers { parts: parts.clone(), concurrency, tasks: tasks.clone() };
         let workers = tasks.spawn(workers.start(working.clone(), stop.clone()));
+
+        let (desk, stopped) = (parts.clone(), working.clone());
+        tasks.spawn(async move { desk.reconciliations.run(&desk.hooks, &stopped).await });
 
         let service = parts.service(&server);
         let limits = service.limits;

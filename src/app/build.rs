@@ -34,6 +34,7 @@ use crate::{
     metrics::Metrics,
     notebook::Notebook,
     queue::{Queue, QueueLimits, RetryPolicy},
+    reconcile::Reconciliations,
     redis_pool::RedisPool,
     relations::{ClaimError, Marked, Relations, embedded::Embedded, redis::RedisStore},
     resource::Resources,
@@ -62,6 +63,7 @@ pub(super) struct Parts {
     /// The same journal, where it has to be replayed.
     pub(super) log: Option<Arc<Log>>,
     pub(super) hooks: Arc<Hooks>,
+    pub(super) reconciliations: Arc<Reconciliations>,
     pub(super) health: Arc<Health>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
@@ -100,34 +102,19 @@ pub fn check(loaded: &Loaded) -> Result<Checked, ConfigError> {
 
 impl Parts {
     pub(super) fn build(loaded: &Loaded) -> anyhow::Result<Self> {
-        let Checked { rules, resources, warnings } = check(loaded)?;
-        for warning in warnings {
+        let checked = check(loaded)?;
+        for warning in &checked.warnings {
             warn!("{warning}");
         }
         let config = &loaded.config;
         let (clock, health) = (Clock::start(), Arc::new(Health::new(config.journal.level.as_str())));
         let metrics = Arc::new(Metrics::new()?);
-        let keys = Arc::new(Keys::derive(&secret(&config.secret)?));
+        let keys = Arc::new(keys(config)?);
         let (journal, log) = journal(&config.journal, &keys, clock)?;
         health.replaying(log.is_some());
-        let mut pools = Vec::new();
-        let store = store(&config.store, clock, &mut pools)?;
-        let caches = caches(config, &mut pools)?;
-        let (trust, queue) =
-            (Arc::new(Trust::default()), Arc::new(queue(&config.queue, &config.workers, clock)));
-        let window = Arc::new(window(config, clock, &trust));
-        let hooks = Hooks {
-            relations: store.relations.clone(),
-            caches: Caches::new(caches, metrics.clone()),
-            keys,
-            resources: Arc::new(resources),
-            trust,
-            window,
-            rules: Arc::new(rules),
-            clock,
-            metrics: metrics.clone(),
-        };
+        let Built { hooks, store, pools } = hooks(config, checked, keys, clock, metrics.clone())?;
         let hooks = Arc::new(hooks);
+        let queue = Arc::new(queue(&config.queue, &config.workers, clock));
         let ground = Ground {
             store: store.marked,
             redis: store.redis,
@@ -142,12 +129,13 @@ impl Parts {
             on_loss: config.store.on_loss(),
         };
         Ok(Self {
-            relations: store.relations,
+            relations: hooks.relations.clone(),
             embedded: store.embedded,
             journal,
             log,
             queue,
             hooks,
+            reconciliations: Arc::new(Reconciliations::new(clock)),
             health,
             metrics,
             clock,
@@ -194,6 +182,7 @@ impl Parts {
             ingest: Arc::new(ingest),
             queue: self.queue.clone(),
             lookup: Lookup::new(self.relations.clone(), keys.clone()),
+            reconciliations: self.reconciliations.clone(),
             health: self.health.clone(),
             auth: self.auth.clone(),
             limits: limits(server),
@@ -231,6 +220,44 @@ impl Parts {
     }
 }
 
+/// What jobs run with, and what of it the app looks after.
+pub(super) struct Built {
+    pub(super) hooks: Hooks,
+    pub(super) store: Store,
+    pools: Vec<(String, RedisPool)>,
+}
+
+/// Opens store and caches.
+pub(super) fn hooks(
+    config: &Config,
+    checked: Checked,
+    keys: Arc<Keys>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Built> {
+    let mut pools = Vec::new();
+    let store = store(&config.store, clock, &mut pools)?;
+    let caches = caches(config, &mut pools)?;
+    let trust = Arc::new(Trust::default());
+    let hooks = Hooks {
+        relations: store.relations.clone(),
+        caches: Caches::new(caches, metrics.clone()),
+        keys,
+        resources: Arc::new(checked.resources),
+        window: Arc::new(window(config, clock, &trust)),
+        trust,
+        rules: Arc::new(checked.rules),
+        clock,
+        metrics,
+    };
+    Ok(Built { hooks, store, pools })
+}
+
+/// The keys that come of the secret.
+pub(super) fn keys(config: &Config) -> anyhow::Result<Keys> {
+    Ok(Keys::derive(&secret(&config.secret)?))
+}
+
 fn secret(config: &SecretConfig) -> anyhow::Result<Secret> {
     Ok(match config {
         SecretConfig::File(file) => Secret::from_file(file)?,
@@ -256,9 +283,9 @@ fn journal(config: &JournalConfig, keys: &Arc<Keys>, clock: Clock) -> anyhow::Re
 }
 
 /// One store, as each of its users knows it.
-struct Store {
+pub(super) struct Store {
     relations: Arc<dyn Relations>,
-    marked: Arc<dyn Marked>,
+    pub(super) marked: Arc<dyn Marked>,
     embedded: Option<Arc<Embedded>>,
     redis: Option<Arc<RedisStore>>,
 }

@@ -79,7 +79,7 @@ enum HookError {
 }
 
 /// The keys of a member's copies in every cache.
-fn copy_keys(
+pub(crate) fn copy_keys(
     resource: &Resource,
     entity: &Entity,
     member: &Member,

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::{clock::Clock, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue};
+use crate::{
+    clock::Clock, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue, reconcile::Reconciliations,
+};
 
 mod auth;
 mod body;
@@ -24,6 +26,7 @@ mod probe;
 mod problem;
 mod query;
 mod queue;
+mod reconciliations;
 mod router;
 mod serve;
 mod target;
@@ -35,7 +38,7 @@ mod tests;
 
 pub use auth::Auth;
 pub use limits::Limits;
-pub use probe::{ProbeError, probe, probe_over_tls};
+pub use probe::{Call, ProbeError, call, probe, probe_over_tls};
 pub use problem::problem_types;
 pub use router::{Access, router, routes};
 pub use serve::{Listener, serve};
@@ -51,6 +54,8 @@ pub struct Service {
     pub queue: Arc<Queue>,
     /// Shows who holds what.
     pub lookup: Lookup,
+    /// Takes reconciliations.
+    pub reconciliations: Arc<Reconciliations>,
     /// Says whether events can be taken.
     pub health: Arc<Health>,
     /// Says who may ask.

@@ -59,6 +59,7 @@ impl App {
             ingest: Arc::new(ingest(queue.clone(), health.clone())),
             queue,
             lookup: index.lookup.clone(),
+            reconciliations: Arc::new(Reconciliations::new(Clock::start())),
             health: Arc::clone(&health),
             auth: Auth::default(),
             limits: Limits { body_bytes: 64 * 1024, ..Limits::default() },

@@ -12,8 +12,8 @@ use crate::{
     event::{AccessToken, Entity},
     lookup::Lookup,
     relations::{
-        ClaimError, Held, Member, Page, Position, Recorded, Recording, Relations, Sealed, Stale, StaleMark,
-        Staleness, Stamp, StoreError,
+        ClaimError, EntityCursor, EntityPage, Held, Member, Page, Position, Recorded, Recording, Relations,
+        Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
     },
     secret::{HolderId, Keys, Secret, VaultEntry},
 };
@@ -108,6 +108,31 @@ impl Relations for Memory {
                 bucket += 1;
             }
             Page { held, next: u32::try_from(bucket << 28).ok().map(Position) }
+        })
+    }
+
+    fn held<'a>(
+        &'a self,
+        members: &'a [(Entity, Member)],
+    ) -> BoxFuture<'a, Result<Vec<Option<Held>>, StoreError>> {
+        self.answer(|state| {
+            let held = |(entity, member): &(Entity, Member)| {
+                let expires_at = *state.members.get(&(entity.clone(), member.position(), member.clone()))?;
+                Some(Held { member: member.clone(), stamp: Stamp(0), expires_at })
+            };
+            members.iter().map(held).collect()
+        })
+    }
+
+    fn entities<'a>(
+        &'a self,
+        _: &'a EntityCursor,
+        _: usize,
+    ) -> BoxFuture<'a, Result<EntityPage, StoreError>> {
+        self.answer(|state| {
+            let mut entities: Vec<Entity> = state.members.keys().map(|(entity, ..)| entity.clone()).collect();
+            entities.dedup();
+            EntityPage { entities, next: None }
         })
     }
 

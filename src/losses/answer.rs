@@ -11,11 +11,26 @@ use super::{
 };
 use crate::{
     config::store::OnLoss,
-    reconcile::{Sweep, SweepError, Swept},
+    reconcile::{Plan, Reconcile, ReconcileError, Sweep, SweepError, Untracked},
 };
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Relationships end at whole seconds of the store's clock.
+const LINGERS_LONGER: Duration = Duration::from_secs(2);
+
+/// What came of it.
+#[derive(Default)]
+struct Paid {
+    evicted: u64,
+    unscannable: Vec<String>,
+}
+
+enum Unpaid {
+    Cancelled,
+    Failed(String),
+}
 
 impl Losses {
     /// Works until cancelled. What is left then is in the note, and is done after the next start.
@@ -28,10 +43,10 @@ impl Losses {
                 continue;
             };
             match self.pay(&debt, &cancelled).await {
-                Ok(swept) => self.paid(&debt, &swept).await,
-                Err(SweepError::Cancelled) => return,
-                Err(error) => {
-                    self.tell_debt(&debt, Some(&error.to_string()));
+                Ok(paid) => self.paid(&debt, &paid).await,
+                Err(Unpaid::Cancelled) => return,
+                Err(Unpaid::Failed(error)) => {
+                    self.tell_debt(&debt, Some(&error));
                     cancelled.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
                 }
             }
@@ -62,7 +77,35 @@ impl Losses {
         }
     }
 
-    async fn pay(&self, debt: &Debt, cancelled: &CancellationToken) -> Result<Swept, SweepError> {
+    async fn pay(&self, debt: &Debt, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
+        match (debt, self.ground.on_loss) {
+            (Debt::Index(_), OnLoss::Rebuild) => self.evict_untracked(cancelled).await,
+            (Debt::Index(_), OnLoss::Evict) => self.sweep(None, cancelled).await,
+            (Debt::Cache(name, OwedByCache { all: true, .. }), _) => self.sweep(Some(name), cancelled).await,
+            (Debt::Cache(_, OwedByCache { since, .. }), _) => {
+                // A relationship that lingers tracks a copy that it will not outlive.
+                let window = &self.ground.hooks.window;
+                let gone = since.after(window.span() + LINGERS_LONGER).since(window.now());
+                cancelled.run_until_cancelled(tokio::time::sleep(gone)).await.ok_or(Unpaid::Cancelled)?;
+                self.evict_untracked(cancelled).await
+            }
+        }
+    }
+
+    async fn evict_untracked(&self, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
+        let plan = Plan { dry_run: false, untracked: Some(Untracked::Evict) };
+        let reconcile = Reconcile { hooks: &self.ground.hooks, plan, progress: &|_| {}, cancelled };
+        match reconcile.run().await {
+            Ok(report) => Ok(Paid {
+                evicted: report.caches.iter().map(|cache| cache.evicted).sum(),
+                unscannable: report.unscannable,
+            }),
+            Err(ReconcileError::Cancelled) => Err(Unpaid::Cancelled),
+            Err(error) => Err(Unpaid::Failed(error.to_string())),
+        }
+    }
+
+    async fn sweep(&self, only: Option<&str>, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
         let hooks = &self.ground.hooks;
         let sweep = Sweep {
             caches: &hooks.caches,
@@ -72,24 +115,31 @@ impl Losses {
             progress: &|_| {},
             cancelled,
         };
-        match debt {
-            Debt::Index(_) => sweep.all().await,
-            Debt::Cache(name, _) => sweep.one(name.trim_start_matches("cache:")).await,
+        let swept = match only {
+            None => sweep.all().await,
+            Some(component) => sweep.one(component.trim_start_matches("cache:")).await,
+        };
+        match swept {
+            Ok(swept) => Ok(Paid { evicted: swept.deleted, unscannable: swept.unscannable }),
+            Err(SweepError::Cancelled) => Err(Unpaid::Cancelled),
+            // It is no longer configured.
+            Err(SweepError::UnknownCache(_)) => Ok(Paid::default()),
+            Err(error) => Err(Unpaid::Failed(error.to_string())),
         }
     }
 
-    async fn paid(&self, debt: &Debt, swept: &Swept) {
+    async fn paid(&self, debt: &Debt, paid: &Paid) {
         if !self.memory().note.owed.paid(debt) {
             return;
         }
-        if matches!(debt, Debt::Index(_)) && swept.unscannable.is_empty() {
+        if matches!(debt, Debt::Index(_)) && paid.unscannable.is_empty() {
             self.ground.hooks.trust.complete();
         }
-        for cache in &swept.unscannable {
+        for cache in &paid.unscannable {
             warn!(cache, "a cache does not tell what it holds: copies in it may live on until they expire");
         }
         self.ground.health.report(&component(debt), None);
-        info!(component = component(debt), copies = swept.deleted, "what a loss has left behind is gone");
+        info!(component = component(debt), copies = paid.evicted, "what a loss has left behind is gone");
         // Where it is not noted, it is done once more.
         let _ = self.save(false).await;
     }

@@ -6,12 +6,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Tick};
 
-/// The shortest pause, so that a fast server is left some time too.
-const SHORTEST: Duration = Duration::from_millis(1);
+/// How long work goes on without a pause. Timers are no finer than a millisecond.
+const TURN: Duration = Duration::from_millis(5);
 /// The longest pause: after a timeout it is not the work that took the time.
 const LONGEST: Duration = Duration::from_millis(250);
 
-/// A step of work, and the pause after it.
+/// Work in turns, with pauses between them.
 pub(super) struct Pace {
     clock: Clock,
     began: Tick,
@@ -22,9 +22,17 @@ impl Pace {
         Self { clock, began: clock.tick() }
     }
 
-    /// Pauses for as long as the step took. `None` where that was cancelled.
-    pub(super) async fn rest(self, cancelled: &CancellationToken) -> Option<()> {
+    /// To be called after each step: pauses for as long as the turn took, once it was long enough. `None` where that was
+    /// cancelled.
+    pub(super) async fn keep(&mut self, cancelled: &CancellationToken) -> Option<()> {
         let took = self.clock.tick().since(self.began);
-        cancelled.run_until_cancelled(tokio::time::sleep(took.clamp(SHORTEST, LONGEST))).await
+        if cancelled.is_cancelled() {
+            return None;
+        }
+        if took >= TURN {
+            cancelled.run_until_cancelled(tokio::time::sleep(took.min(LONGEST))).await?;
+            self.began = self.clock.tick();
+        }
+        Some(())
     }
 }

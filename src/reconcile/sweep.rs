@@ -18,7 +18,7 @@ use crate::{
 /// Keys that a cache looks at in one step: about a millisecond of a Redis.
 pub(super) const KEYS_PER_STEP: usize = 512;
 
-/// What a sweep works with. It is bounded in memory by one step, and leaves each cache at least half of its time.
+/// What a sweep works with. It is bounded in memory by one step, and leaves each cache half of its time.
 pub struct Sweep<'a> {
     /// Where copies live.
     pub caches: &'a Caches,
@@ -99,10 +99,10 @@ impl Sweep<'_> {
     async fn cache(&self, cache: &dyn Cache, swept: &mut Swept) -> Result<(), SweepError> {
         let inspect = cache.inspect().ok_or_else(|| SweepError::Unscannable(cache.name().to_owned()))?;
         let failed = |error| SweepError::Cache { name: cache.name().to_owned(), error };
+        let mut pace = Pace::begin(self.clock);
         for target in targets(self.resources) {
             let mut from = Some(ScanCursor::default());
             while let Some(cursor) = from {
-                let pace = Pace::begin(self.clock);
                 let step = inspect.scan(cursor, &target.glob, KEYS_PER_STEP).await.map_err(failed)?;
                 let mut keys = step.keys;
                 keys.retain(|key| target.matches(self.resources, key));
@@ -111,7 +111,7 @@ impl Sweep<'_> {
                     swept.deleted += cache.delete(&keys).await.map_err(failed)? as u64;
                 }
                 (self.progress)(swept);
-                pace.rest(self.cancelled).await.ok_or(SweepError::Cancelled)?;
+                pace.keep(self.cancelled).await.ok_or(SweepError::Cancelled)?;
                 from = step.next;
             }
         }

@@ -14,8 +14,8 @@ use redb::ReadTransaction;
 
 use self::{file::StoreFile, sweep::Cursor, time::StoreTime, writer::Writer};
 use super::{
-    ClaimError, Marked, Member, Page, Position, Recorded, Recording, Relations, Sealed, Stale, StaleMark,
-    Staleness, Stamp, StoreError,
+    ClaimError, EntityCursor, EntityPage, Held, Marked, Member, Page, Position, Recorded, Recording,
+    Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -152,6 +152,23 @@ impl Relations for Embedded {
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
         let (entity, now) = (entity.clone(), self.time.now());
         Box::pin(self.read(move |txn| read::walk(txn, &entity, from, limit.max(1), now)))
+    }
+
+    fn held<'a>(
+        &'a self,
+        members: &'a [(Entity, Member)],
+    ) -> BoxFuture<'a, Result<Vec<Option<Held>>, StoreError>> {
+        let (members, now) = (members.to_vec(), self.time.now());
+        Box::pin(self.read(move |txn| read::held(txn, &members, now)))
+    }
+
+    fn entities<'a>(
+        &'a self,
+        from: &'a EntityCursor,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<EntityPage, StoreError>> {
+        let from = from.clone();
+        Box::pin(self.read(move |txn| read::entities(txn, from, limit.max(1))))
     }
 
     fn forget<'a>(

@@ -50,6 +50,20 @@ pub trait Relations: Send + Sync {
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, StoreError>>;
 
+    /// These members as a walk would find them, in their order; `None` for those that are not there, or no longer.
+    fn held<'a>(
+        &'a self,
+        members: &'a [(Entity, Member)],
+    ) -> BoxFuture<'a, Result<Vec<Option<Held>>, StoreError>>;
+
+    /// Some entities that may have members, about `limit` of them, from a cursor on. Names each that has members all along
+    /// at least once, whatever comes and goes meanwhile; only one that grows beyond its first bucket meanwhile may be missed.
+    fn entities<'a>(
+        &'a self,
+        from: &'a EntityCursor,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<EntityPage, StoreError>>;
+
     /// Drops the members that are still as they were read: same stamp (rule 6). With a time to `linger` they stay as they
     /// are for that long, or until they end (rule 14). Returns how many were as they were read.
     fn forget<'a>(
@@ -148,6 +162,19 @@ pub struct Page {
     pub held: Vec<Held>,
     /// Where to go on; `None` at the end.
     pub next: Option<Position>,
+}
+
+/// Where a walk over all entities goes on. Only the store that gave it knows its meaning; it begins at the default.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EntityCursor(pub Box<[u8]>);
+
+/// A step of a walk over all entities.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EntityPage {
+    /// Each once in this page; there may be none in one.
+    pub entities: Vec<Entity>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<EntityCursor>,
 }
 
 /// Why a store could not do it. All of these may pass; the work is to be tried again.

@@ -5,7 +5,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::{Filter, KeyTemplate, Part, glob::Glob};
+use super::{Filter, KeyTemplate, Part, glob::Glob, variant::BOUNDARIES};
 use crate::event::{AccessToken, Entity};
 
 /// Ways to read a key that are kept.
@@ -50,6 +50,22 @@ impl KeyTemplate {
         };
         told(|part| if let Part::EntityId(filter) = part { Some(*filter) } else { None })
             && told(|part| if let Part::AccessToken(filter) = part { Some(*filter) } else { None })
+    }
+
+    /// The entities that this id's copy may be a variant of: an id that stands as it is and goes on after a character that
+    /// may end one (`42/comments`) cannot be told from a variant of the shorter one (`42`).
+    pub fn variant_of<'a>(&self, id: &'a str) -> Vec<&'a str> {
+        let mut filters = self.parts.iter().filter_map(|part| match part {
+            Part::EntityId(filter) => Some(*filter),
+            _ => None,
+        });
+        if !self.uses_token() || filters.next() != Some(Filter::Plain) || filters.next().is_some() {
+            return Vec::new();
+        }
+        id.match_indices(BOUNDARIES)
+            .map(|(end, _)| &id[..end])
+            .filter(|shorter| !shorter.is_empty())
+            .collect()
     }
 
     /// Reads a key back.
@@ -261,6 +277,15 @@ mod tests {
         assert_eq!(template.readings(&key).found, [known("a b", "tok-a")]);
         assert_eq!(template.readings(&key.replace("tok-a", "tok-b")), Readings::default());
         assert_eq!(template.readings(&key.replace("a%20b", "a%20c")), Readings::default());
+    }
+
+    #[test]
+    fn an_id_that_goes_on_after_the_end_of_one_may_be_a_variant_of_it() {
+        let template = KeyTemplate::parse(POSTS).unwrap();
+        assert_eq!(template.variant_of("42/comments?page=2"), ["42", "42/comments"]);
+        assert!(template.variant_of("42").is_empty() && template.variant_of("/42").is_empty());
+        let encoded = KeyTemplate::parse("/p/{entity_id:urlencode}?t={access_token}").unwrap();
+        assert!(encoded.variant_of("a/b").is_empty(), "there it would be `a%2Fb`");
     }
 
     #[test]

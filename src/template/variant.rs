@@ -10,7 +10,7 @@ use crate::{
 
 /// What may follow an entity id that stands in a key as it is. These part a key's path, query and fragment; what ids
 /// hold themselves (`.`, `-`, `_`, `:`, `,`, `%`, letters and digits) is not among them.
-const BOUNDARIES: [char; 5] = ['/', '?', '&', '#', ';'];
+pub(super) const BOUNDARIES: [char; 5] = ['/', '?', '&', '#', ';'];
 
 /// Shorter tokens may well be part of a key by chance.
 const MIN_TELLING_TOKEN_BYTES: usize = 5;

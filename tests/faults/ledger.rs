@@ -179,6 +179,11 @@ impl Ledger {
 }
 
 impl Read {
+    /// The same read, as if it had begun then.
+    pub(crate) fn begun_at(self, began: u64) -> Self {
+        Self { began, ..self }
+    }
+
     fn key(&self) -> String {
         format!("/posts/{}?access_token={}", self.post, self.token())
     }

@@ -18,6 +18,7 @@ mod kill;
 mod ledger;
 mod limits;
 mod load;
+mod losses;
 mod one_cache;
 mod overload;
 mod proxy;

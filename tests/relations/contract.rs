@@ -5,10 +5,11 @@ use std::time::Duration;
 use decache::{
     clock::{Clock, Timestamp},
     event::Entity,
-    relations::{Held, Member, Position, Recorded, Recording, Relations, Sealed, StaleMark},
+    relations::{EntityCursor, Held, Member, Position, Recorded, Recording, Relations, Sealed, StaleMark},
     secret::HolderId,
 };
 
+pub(crate) mod finding;
 pub(crate) mod naming;
 pub(crate) mod racing;
 pub(crate) mod recording;
@@ -54,6 +55,10 @@ macro_rules! sentences {
             walking: pages_are_about_the_limit_in_order_and_end_between_positions,
             walking: a_walk_goes_on_from_any_position,
             walking: a_walk_of_5_000_misses_none_that_was_there_all_along,
+            finding: members_are_found_as_a_walk_finds_them_in_the_order_asked,
+            finding: what_is_not_held_or_no_longer_is_not_found,
+            finding: every_entity_with_members_is_named_whatever_comes_and_goes,
+            finding: an_empty_store_names_no_entity,
             naming: entities_never_collide,
             naming: no_entity_is_a_holders,
             racing: a_recording_sees_stale_or_the_walk_sees_the_member,

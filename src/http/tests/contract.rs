@@ -37,6 +37,7 @@ async fn answers_are_what_the_contract_says() {
         ("/v1/jobs", "/v1/jobs?state=x"),
         ("/v1/jobs/{id}", "/v1/jobs/x"),
         ("/v1/queue", "/v1/queue"),
+        ("/v1/reconciliations/current", "/v1/reconciliations/current"),
         ("/metrics", "/metrics"),
         ("/livez", "/livez"),
         ("/readyz", "/readyz"),
@@ -54,11 +55,16 @@ async fn answers_are_what_the_contract_says() {
         ("/v1/invalidations", "{"),
         ("/v1/invalidations", some),
         ("/v1/invalidations", none),
+        ("/v1/reconciliations", "{"),
+        ("/v1/reconciliations", r#"{"untracked":"evict"}"#),
+        ("/v1/reconciliations", r#"{"dry_run":true}"#),
         ("/v1/holders/lookup", "{"),
         ("/v1/holders/lookup", r#"{"access_token":"tok-alice"}"#),
     ] {
         app.post(url, body).await.keeps(&contract, "POST", url);
     }
+    let current = "/v1/reconciliations/current";
+    app.get(current).await.keeps(&contract, "GET", current);
 }
 
 impl Answer {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     event::Entity,
-    relations::{Held, Page, Position, Sealed, Staleness, Stamp},
+    relations::{EntityCursor, EntityPage, Held, Member, Page, Position, Sealed, Staleness, Stamp},
     secret::HolderId,
 };
 
@@ -60,6 +60,38 @@ pub(super) fn walk(
         held.push(Held { member, stamp: Stamp(stamp), expires_at: Timestamp(expires_at) });
     }
     Ok(Page { held, next: None })
+}
+
+pub(super) fn held(
+    txn: &ReadTransaction,
+    wanted: &[(Entity, Member)],
+    now: Timestamp,
+) -> Result<Vec<Option<Held>>> {
+    let members = txn.open_table(tables::MEMBERS)?;
+    let held = |(entity, member): &(Entity, Member)| {
+        let row = members.get(tables::member_key(entity, member).as_slice())?.map(|row| row.value());
+        Ok(row.filter(|(ends, _)| !is_dead(*ends, now)).map(|(ends, stamp)| Held {
+            member: member.clone(),
+            stamp: Stamp(stamp),
+            expires_at: Timestamp(ends),
+        }))
+    };
+    wanted.iter().map(held).collect()
+}
+
+/// Goes from each entity's first member to behind its last. A cursor is where the keys of the next one may begin.
+pub(super) fn entities(txn: &ReadTransaction, from: EntityCursor, limit: usize) -> Result<EntityPage> {
+    let members = txn.open_table(tables::MEMBERS)?;
+    let (mut entities, mut from) = (Vec::new(), from.0.into_vec());
+    while entities.len() < limit {
+        let Some(row) = members.range(from.as_slice()..)?.next() else {
+            return Ok(EntityPage { entities, next: None });
+        };
+        let entity = tables::parse_entity(row?.0.value())?;
+        from = tables::member_range(&entity, Position(0)).1;
+        entities.push(entity);
+    }
+    Ok(EntityPage { entities, next: Some(EntityCursor(from.into())) })
 }
 
 pub(super) fn vault(

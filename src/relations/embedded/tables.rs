@@ -59,7 +59,16 @@ pub(super) fn parse_member(entity_key: &[u8], key: &[u8]) -> Result<(Position, M
         .ok_or_else(|| redb::Error::Corrupted("a member's key cannot be read".to_owned()))
 }
 
-fn member_key(entity: &Entity, member: &Member) -> Vec<u8> {
+/// The entity that a member's key begins with.
+pub(super) fn parse_entity(key: &[u8]) -> Result<Entity> {
+    let mut parts = key.splitn(3, |byte| *byte == 0).map(|part| std::str::from_utf8(part).ok());
+    match (parts.next().flatten(), parts.next().flatten()) {
+        (Some(resource_type), Some(id)) => Ok(Entity { resource_type: resource_type.into(), id: id.into() }),
+        _ => Err(redb::Error::Corrupted("an entity's key cannot be read".to_owned())),
+    }
+}
+
+pub(super) fn member_key(entity: &Entity, member: &Member) -> Vec<u8> {
     let (mut key, _) = member_range(entity, member.position());
     key.extend_from_slice(&member.to_field());
     key

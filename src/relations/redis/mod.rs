@@ -9,8 +9,8 @@ use deadpool_redis::redis::{self, FromRedisValue, Pipeline, Value};
 use futures_util::future::BoxFuture;
 
 use super::{
-    ClaimError, Held, Marked, Member, Page, Position, Recorded, Recording, Relations, Sealed, Stale,
-    StaleMark, Staleness, Stamp, StoreError, keys::Keys,
+    ClaimError, EntityCursor, EntityPage, Held, Marked, Member, Page, Position, Recorded, Recording,
+    Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError, keys::Keys,
 };
 use crate::{
     clock::Timestamp,
@@ -19,6 +19,7 @@ use crate::{
     secret::HolderId,
 };
 
+mod look_up;
 mod scripts;
 
 use scripts::Script;
@@ -245,6 +246,21 @@ impl Relations for RedisStore {
             }
             Ok(page)
         })
+    }
+
+    fn held<'a>(
+        &'a self,
+        members: &'a [(Entity, Member)],
+    ) -> BoxFuture<'a, Result<Vec<Option<Held>>, StoreError>> {
+        Box::pin(self.look_up(members))
+    }
+
+    fn entities<'a>(
+        &'a self,
+        from: &'a EntityCursor,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<EntityPage, StoreError>> {
+        Box::pin(self.scan_entities(from, limit))
     }
 
     fn forget<'a>(

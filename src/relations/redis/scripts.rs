@@ -11,17 +11,19 @@ pub(super) enum Script {
     Vault,
     Invalidate,
     Walk,
+    Held,
     Forget,
     Compact,
 }
 
 /// In the order of [`Script`].
-static SCRIPTS: LazyLock<[(&str, redis::Script); 6]> = LazyLock::new(|| {
+static SCRIPTS: LazyLock<[(&str, redis::Script); 7]> = LazyLock::new(|| {
     [
         concat!(include_str!("buckets.lua"), include_str!("record.lua")),
         include_str!("vault.lua"),
         concat!(include_str!("buckets.lua"), include_str!("invalidate.lua")),
         concat!(include_str!("buckets.lua"), include_str!("walk.lua")),
+        concat!(include_str!("buckets.lua"), include_str!("held.lua")),
         concat!(include_str!("buckets.lua"), include_str!("forget.lua")),
         concat!(include_str!("buckets.lua"), include_str!("compact.lua")),
     ]
