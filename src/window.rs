@@ -178,8 +178,9 @@ impl Window {
     /// Whether all that a server has lost that has this beat is still held.
     pub fn covers(&self, server: &str, beat: Option<Timestamp>) -> bool {
         let state = self.lock();
-        let let_go = state.servers.get(server).map(|seen| seen.let_go);
-        beat.zip(let_go).is_some_and(|(beat, let_go)| let_go < beat)
+        // Where nothing was ever let go, no beat is needed.
+        let beat = beat.unwrap_or(Timestamp(0));
+        state.servers.get(server).is_some_and(|seen| seen.let_go < beat || seen.let_go == Timestamp(0))
     }
 
     /// Takes out the jobs that no failover can undo any more, and those that had to be let go early. When the last of them
@@ -308,6 +309,7 @@ mod tests {
     #[test]
     fn a_job_is_held_until_both_servers_were_the_same_after_its_time() {
         let window = window(None, 10);
+        assert!(window.covers("store", None), "nothing was ever let go");
         window.may_fail_over();
         let beat = window.now();
         assert!(matches!(window.keep(done(1)), Kept::Held));

@@ -95,7 +95,7 @@ impl Losses {
     async fn evict_untracked(&self, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
         let plan = Plan { dry_run: false, untracked: Some(Untracked::Evict) };
         let reconcile = Reconcile { hooks: &self.ground.hooks, plan, progress: &|_| {}, cancelled };
-        match reconcile.run().await {
+        match reconcile.copies_only().await {
             Ok(report) => Ok(Paid {
                 evicted: report.caches.iter().map(|cache| cache.evicted).sum(),
                 unscannable: report.unscannable,
@@ -135,6 +135,7 @@ impl Losses {
         if matches!(debt, Debt::Index(_)) && paid.unscannable.is_empty() {
             self.ground.hooks.trust.complete();
         }
+        self.observe();
         for cache in &paid.unscannable {
             warn!(cache, "a cache does not tell what it holds: copies in it may live on until they expire");
         }

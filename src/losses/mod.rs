@@ -112,9 +112,16 @@ impl Losses {
             // What was let go and not noted may have been let go just now.
             let let_go = known.map_or(Timestamp(0), |known| known.let_go.unwrap_or(Timestamp(u64::MAX)));
             window.watch(name, let_go);
-            servers.extend(
-                known.map(|known| (name.into(), Known { server: known.server.clone(), ..Known::default() })),
-            );
+            servers.extend(known.map(|known| {
+                (
+                    name.into(),
+                    Known {
+                        server: known.server.clone(),
+                        evicted_keys: known.evicted_keys,
+                        ..Known::default()
+                    },
+                )
+            }));
         }
         let resources = || ground.hooks.resources.iter().map(|(_, resource)| resource);
         let life = resources().map(|resource| resource.ttl + resource.guard).max().unwrap_or_default();
@@ -149,10 +156,7 @@ impl Losses {
     pub async fn let_go(&self) {
         let window = &self.ground.hooks.window;
         let go = window.ripe();
-        let (held, early) = window.counts();
-        self.ground.metrics.observe_window(held, early);
-        let trust = &self.ground.hooks.trust;
-        self.ground.metrics.index_incomplete.set(i64::from(trust.incomplete_until(window.now()).is_some()));
+        self.observe();
         if go.is_empty() {
             return;
         }
@@ -160,6 +164,14 @@ impl Losses {
             Ok(()) => self.ground.journal.forget(go),
             Err(_) => window.put_back(go),
         }
+    }
+
+    fn observe(&self) {
+        let Ground { metrics, hooks, .. } = &self.ground;
+        let (held, early) = hooks.window.counts();
+        metrics.observe_window(held, early);
+        let incomplete = hooks.trust.incomplete_until(hooks.window.now()).is_some();
+        metrics.index_incomplete.set(i64::from(incomplete));
     }
 
     /// The service ends, and all that it has let go is known.
@@ -180,8 +192,8 @@ impl Losses {
             let Memory { note, servers, .. } = &mut *memory;
             for (name, known_server) in servers {
                 let let_go = let_go.get(name).copied().filter(|_| known);
-                let server = known_server.server.clone();
-                note.servers.insert(name.clone(), KnownServer { server, let_go });
+                let Known { server, evicted_keys, .. } = known_server.clone();
+                note.servers.insert(name.clone(), KnownServer { server, let_go, evicted_keys });
             }
             note.clone()
         };

@@ -29,6 +29,8 @@ pub(super) struct KnownServer {
     pub(super) server: Server,
     /// When the last job ended that was let go; `None` where that was not noted.
     pub(super) let_go: Option<Timestamp>,
+    /// Keys that it had evicted.
+    pub(super) evicted_keys: Option<u64>,
 }
 
 /// What is still to be done about losses.

@@ -178,6 +178,7 @@ impl Losses {
         self.ground.metrics.index_losses.inc();
         error!(why, since = %floor, "the index was lost: reads that began by then are evicted");
         self.owe(&Debt::Index(floor));
+        self.observe();
     }
 
     /// The later of both clocks: a read that began before it, by either, may have begun before the loss.

@@ -28,7 +28,7 @@ pub struct Found {
     pub beat: Option<Timestamp>,
     /// The time by its clock; `None` where it does not say.
     pub time: Option<Timestamp>,
-    /// Whether it holds anything.
+    /// Whether it is a cache that holds nothing.
     pub is_empty: bool,
     /// What stands under the marker's key.
     pub marker: Option<String>,
@@ -50,16 +50,18 @@ impl Pulse {
     /// # Errors
     /// As [`RedisPool::look`].
     pub async fn look(&self) -> Result<Found, PoolError> {
-        match self.pool.look::<(Option<String>, (u64, u64), u64, Option<String>)>(&self.questions()).await {
-            Ok((info, (beat, (seconds, micros), keys, marker))) => Ok(Found {
+        type Answers = (Option<String>, (u64, u64), Option<String>);
+        let is_store = self.marker.is_some();
+        match self.pool.look::<Answers>(&self.questions()).await {
+            Ok((info, (beat, (seconds, micros), last))) => Ok(Found {
                 info,
                 beat: beat.and_then(|beat| beat.parse().ok()).map(Timestamp),
                 time: Some(Timestamp(seconds * 1000 + micros / 1000)),
-                is_empty: keys == 0,
-                marker,
+                is_empty: !is_store && last.as_deref() == Some("0"),
+                marker: last.filter(|_| is_store),
             }),
             // A cache may let us do no more than delete. A store's marker has to be seen.
-            Err(PoolError::Refused(_)) if self.marker.is_none() => {
+            Err(PoolError::Refused(_)) if !is_store => {
                 let mut ping = redis::pipe();
                 ping.cmd("PING");
                 let (info, _) = self.pool.look::<Vec<Value>>(&ping).await?;
@@ -79,10 +81,14 @@ impl Pulse {
         self.pool.query(&pipeline).await
     }
 
+    /// Of a store the marker is asked for, of a cache how many keys it has.
     fn questions(&self) -> Pipeline {
         let mut pipeline = redis::pipe();
-        pipeline.cmd("GET").arg(&self.key).cmd("TIME").cmd("DBSIZE");
-        pipeline.cmd("GET").arg(self.marker.as_ref().unwrap_or(&self.key));
+        pipeline.cmd("GET").arg(&self.key).cmd("TIME");
+        match &self.marker {
+            Some(marker) => pipeline.cmd("GET").arg(marker),
+            None => pipeline.cmd("DBSIZE"),
+        };
         pipeline
     }
 }

@@ -86,7 +86,7 @@ impl Ledger {
         let reads: Vec<Read> = (0..users).map(read).collect();
         let mut pipeline = redis::pipe();
         for read in &reads {
-            pipeline.cmd("SET").arg(read.key()).arg("a copy").ignore();
+            pipeline.cmd("SET").arg(read.key()).arg("a copy").arg("EX").arg(300).ignore();
         }
         // An API waits for its cache, too.
         let written = async {
