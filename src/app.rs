@@ -118,6 +118,9 @@ impl App {
         timeout(CANCELLED, tasks.wait()).await.ok();
         parts.tell_what_is_left();
         monitor.abort();
+        if workers.is_finished() {
+            parts.losses.close().await;
+        }
         match workers.is_finished() {
             true => workers.await?,
             false => Ok(()),
@@ -160,6 +163,8 @@ impl Workers {
         }
         let workers =
             (0..self.concurrency).map(|_| self.tasks.spawn(self.parts.worker().run(working.clone())));
+        let (losses, working) = (self.parts.losses.clone(), working.clone());
+        self.tasks.spawn(async move { losses.answer(working).await });
         for ended in futures_util::future::join_all(workers).await {
             // Its jobs would run for ever. The next process gets them from the journal.
             if let Err(panicked) = ended {
@@ -170,16 +175,21 @@ impl Workers {
         Ok(())
     }
 
+    /// Waits until the store is known to be ours, and to be the one that it was, or to have been lost.
     async fn claimed(&self) -> Result<(), ClaimError> {
+        let claim = async || {
+            self.parts.claim().await?;
+            Ok(self.parts.losses.look_at_store().await?)
+        };
         loop {
-            match self.parts.claim().await {
+            match claim().await {
                 // A store may answer and take nothing, as a replica does: then nothing else tells of it.
                 Err(ClaimError::Store(error)) => {
-                    monitor::tell(&self.parts, "workers", Some(format!("no job is run yet: {error}")));
+                    self.parts.health.tell("workers", Some(format!("no job is run yet: {error}")));
                     tokio::time::sleep(CLAIM_PAUSE).await;
                 }
                 known => {
-                    monitor::tell(&self.parts, "workers", None);
+                    self.parts.health.tell("workers", None);
                     return known;
                 }
             }

@@ -15,6 +15,8 @@ pub struct FanOut {
     pub marked: bool,
     /// How far the resolver has been asked, where it has to be.
     pub resolved: Asked,
+    /// [`crate::trust::Trust::epoch`] as it was when it began.
+    pub epoch: u64,
     /// Why some copy on this lap is still there, if any is.
     pub incomplete: Option<Box<str>>,
     /// What it did so far; what failed is counted for this lap alone.

@@ -33,6 +33,14 @@ pub struct Metrics {
     pub vault_missing: IntCounter,
     /// Holders that the resolver has named.
     pub resolved_holders: IntCounter,
+    /// Times that the index was found to be lost.
+    pub index_losses: IntCounter,
+    /// 1 while copies may live that the index does not know of.
+    pub index_incomplete: IntGauge,
+    /// Failovers and restarts, by `component`: `store`, or `cache:` and a name.
+    pub failovers: IntCounterVec,
+    /// How far the store's clock is from ours.
+    pub clock_skew: Gauge,
     /// From the acceptance of an event to the deletion of the last copy.
     pub invalidation_seconds: Histogram,
     /// Failed calls, by `component`: `store`, or the name of a cache.
@@ -49,6 +57,8 @@ pub struct Metrics {
     queue_bytes: IntGauge,
     suspended: IntGauge,
     connections: IntGaugeVec,
+    held: IntGauge,
+    let_go_early: IntGauge,
 }
 
 impl Metrics {
@@ -103,6 +113,21 @@ impl Metrics {
                 "Invalidations that wait after a failure: the promise is suspended for their entities",
             )?,
             connections: make.gauges("redis_connections", "Connections to Redis", &["pool", "state"])?,
+            index_losses: make.counter("index_losses_total", "Times that the index was lost")?,
+            index_incomplete: make
+                .gauge("index_incomplete", "1 while copies may live that the index does not know of")?,
+            failovers: make.counters(
+                "failovers_total",
+                "Failovers and restarts of the store and of caches",
+                &["component"],
+            )?,
+            clock_skew: make
+                .float_gauge("store_clock_skew_seconds", "How far the store's clock is from ours")?,
+            held: make.gauge("finished_jobs_held", "Finished jobs that a failover could still undo")?,
+            let_go_early: make.gauge(
+                "finished_jobs_let_go_early",
+                "Finished jobs since the start that there was no room to hold on to",
+            )?,
             registry: make.registry,
         })
     }
@@ -154,6 +179,12 @@ impl Metrics {
         self.queue_oldest_age.set(view.oldest_age.as_secs_f64());
         self.queue_bytes.set(gauge(view.bytes));
         self.suspended.set(gauge(view.suspended));
+    }
+
+    /// Takes over how many finished jobs are held, and how many were let go too early.
+    pub fn observe_window(&self, held: usize, early: u64) {
+        self.held.set(gauge(held));
+        self.let_go_early.set(i64::try_from(early).unwrap_or(i64::MAX));
     }
 
     /// Takes a connection pool's present state over into gauges.

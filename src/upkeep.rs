@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::{
-    job::Accepted,
+    job::{Accepted, Job, JobId},
     journal::{EntryId, Journal, Kept, Record, Ref},
     queue::{KeepAnew, Queue},
+    window::Finished,
 };
 
 /// Jobs of a sparse file that are written again at a time.
@@ -39,6 +40,18 @@ pub fn keep_anew(queue: &Arc<Queue>, journal: &Arc<dyn Journal>, anew: KeepAnew,
     journal.write(record, Box::new(then));
 }
 
+/// Has a job done again that was done: what it did may be undone (DESIGN 7, rule 14).
+pub fn run_again(queue: &Arc<Queue>, journal: &Arc<dyn Journal>, finished: Finished, now: Accepted) {
+    let job = Job::clone(&finished.job);
+    if !finished.kept.is_empty() {
+        return queue.push_again(job, finished.kept);
+    }
+    // The journal keeps it as something else, a dead letter, or has let it go: it is a job of its own now.
+    let job = Job { id: JobId::new(now.now), ..job };
+    queue.push_again(job.clone(), Vec::new());
+    keep_anew(queue, journal, KeepAnew::of_job(job), now);
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -47,7 +60,7 @@ mod tests {
     use crate::{
         clock::{Clock, Timestamp},
         event::Entity,
-        job::{Job, JobId, JobKey, JobType},
+        job::{JobKey, JobType},
         journal::{Log, Replayed, Settings},
         queue::{Aging, Outcome, QueueLimits, RetryPolicy, Room},
         secret::{Keys, Secret},

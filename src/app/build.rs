@@ -1,6 +1,12 @@
 //! From a configuration to the rooms, each with its own section of it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::{Context, anyhow};
 use tokio::sync::Semaphore;
@@ -25,21 +31,26 @@ use crate::{
     ingest::Ingest,
     journal::{self, Journal, Log, Settings, Volatile},
     lookup::Lookup,
+    losses::{Ground, Losses},
     metrics::Metrics,
+    notebook::Notebook,
     queue::{Queue, QueueLimits, RetryPolicy},
     reconcile::Reconciliations,
     redis_pool::RedisPool,
-    relations::{ClaimError, Relations, embedded::Embedded, redis::RedisStore},
+    relations::{ClaimError, Marked, Relations, embedded::Embedded, redis::RedisStore},
     resolver::Resolver,
     resource::Resources,
     rules::{RuleProblem, RuleSet},
     secret::{Keys, Secret},
     trust::Trust,
+    window::{self, Window},
     worker::Worker,
 };
 
 /// A file of the journal goes when no job in it lives: small ones go soon, and each costs a sync of the folder.
 const JOURNAL_FILE_BYTES: u64 = 64 << 20;
+/// Finished jobs that a failover could undo may take up one part in so many of `queue.max_bytes`, beside it.
+const HELD_SHARE: usize = 4;
 /// Connections to one cache.
 const CACHE_CONNECTIONS: usize = 16;
 
@@ -58,6 +69,9 @@ pub(super) struct Parts {
     pub(super) health: Arc<Health>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
+    pub(super) losses: Arc<Losses>,
+    /// The store is tied to our secret.
+    pub(super) is_ours: Arc<AtomicBool>,
     auth: Auth,
     pools: Arc<[(String, RedisPool)]>,
     batch: usize,
@@ -100,18 +114,35 @@ impl Parts {
         let keys = Arc::new(keys(config)?);
         let (journal, log) = journal(&config.journal, &keys, clock)?;
         health.replaying(log.is_some());
-        let Built { hooks, embedded, pools } = hooks(config, checked, keys, clock, metrics.clone())?;
+        let Built { hooks, store, pools } = hooks(config, checked, keys, clock, metrics.clone())?;
+        let hooks = Arc::new(hooks);
+        let queue = Arc::new(queue(&config.queue, &config.workers, clock));
+        let ground = Ground {
+            store: store.marked,
+            redis: store.redis,
+            caches: cache_servers(config, &pools),
+            notes: notes(&config.journal),
+            hooks: hooks.clone(),
+            queue: queue.clone(),
+            journal: journal.clone(),
+            health: health.clone(),
+            metrics: metrics.clone(),
+            clock,
+            on_loss: config.store.on_loss(),
+        };
         Ok(Self {
             relations: hooks.relations.clone(),
-            embedded,
+            embedded: store.embedded,
             journal,
             log,
-            queue: Arc::new(queue(&config.queue, &config.workers, clock)),
-            hooks: Arc::new(hooks),
+            queue,
+            hooks,
             reconciliations: Arc::new(Reconciliations::new(clock)),
             health,
             metrics,
             clock,
+            losses: Arc::new(Losses::new(ground)),
+            is_ours: Arc::default(),
             auth: auth(config),
             pools: pools.into(),
             batch: config.workers.batch,
@@ -120,7 +151,9 @@ impl Parts {
 
     /// Ties the store to our secret.
     pub(super) async fn claim(&self) -> Result<(), ClaimError> {
-        self.relations.claim(self.hooks.keys.fingerprint()).await
+        self.relations.claim(self.hooks.keys.fingerprint()).await?;
+        self.is_ours.store(true, Ordering::Release);
+        Ok(())
     }
 
     pub(super) fn worker(&self) -> Worker {
@@ -194,7 +227,7 @@ impl Parts {
 /// What jobs run with, and what of it the app looks after.
 pub(super) struct Built {
     pub(super) hooks: Hooks,
-    embedded: Option<Arc<Embedded>>,
+    pub(super) store: Store,
     pools: Vec<(String, RedisPool)>,
 }
 
@@ -207,20 +240,22 @@ pub(super) fn hooks(
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Built> {
     let mut pools = Vec::new();
-    let (relations, embedded) = store(&config.store, clock, &mut pools)?;
+    let store = store(&config.store, clock, &mut pools)?;
     let caches = caches(config, &mut pools)?;
+    let trust = Arc::new(Trust::default());
     let hooks = Hooks {
-        relations,
+        relations: store.relations.clone(),
         caches: Caches::new(caches, metrics.clone()),
         keys,
         resources: Arc::new(checked.resources),
-        trust: Arc::new(Trust::default()),
+        window: Arc::new(window(config, clock, &trust)),
+        trust,
         resolver: resolver(config)?,
         rules: Arc::new(checked.rules),
         clock,
         metrics,
     };
-    Ok(Built { hooks, embedded, pools })
+    Ok(Built { hooks, store, pools })
 }
 
 fn resolver(config: &Config) -> anyhow::Result<Option<Resolver>> {
@@ -257,21 +292,30 @@ fn journal(config: &JournalConfig, keys: &Arc<Keys>, clock: Clock) -> anyhow::Re
     Ok((log.clone(), Some(log)))
 }
 
-type Store = (Arc<dyn Relations>, Option<Arc<Embedded>>);
+/// One store, as each of its users knows it.
+pub(super) struct Store {
+    relations: Arc<dyn Relations>,
+    pub(super) marked: Arc<dyn Marked>,
+    embedded: Option<Arc<Embedded>>,
+    redis: Option<Arc<RedisStore>>,
+}
 
 fn store(config: &StoreConfig, clock: Clock, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Result<Store> {
     match config {
-        StoreConfig::Embedded { path } => {
+        StoreConfig::Embedded { path, .. } => {
             let embedded = Arc::new(Embedded::open(PathBuf::as_path(path), clock)?);
             info!(path = %path.display(), "the store is embedded");
-            Ok((embedded.clone(), Some(embedded)))
+            let (relations, marked) = (embedded.clone(), embedded.clone());
+            Ok(Store { relations, marked, embedded: Some(embedded), redis: None })
         }
         StoreConfig::Redis(config) => {
             let tls = config.tls.read().context("store")?;
             let pool = RedisPool::with_tls(config.url.expose(), &tls, config.pool_size, config.timeout)?;
             info!(server = %config.url.server(), "the store is Redis");
             pools.push(("store".to_owned(), pool.clone()));
-            Ok((Arc::new(RedisStore::new(pool, &config.prefix)), None))
+            let redis = Arc::new(RedisStore::new(pool, &config.prefix));
+            let (relations, marked) = (redis.clone(), redis.clone());
+            Ok(Store { relations, marked, embedded: None, redis: Some(redis) })
         }
     }
 }
@@ -292,6 +336,30 @@ fn caches(config: &Config, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Resu
         }
     }
     Ok(caches)
+}
+
+/// Each cache in a Redis: its name, its pool, what its keys begin with.
+fn cache_servers(config: &Config, pools: &[(String, RedisPool)]) -> Vec<(String, RedisPool, String)> {
+    let server = |CacheConfig { name, target }: &CacheConfig| {
+        let CacheTarget::Redis(redis) = target;
+        let (_, pool) = pools.iter().find(|(pool, _)| *pool == format!("cache:{name}"))?;
+        Some((name.clone(), pool.clone(), redis.key_prefix.clone()))
+    };
+    config.caches.iter().filter_map(server).collect()
+}
+
+/// Without a journal the folder is nobody's.
+fn notes(config: &JournalConfig) -> Notebook {
+    if config.level == Level::None { Notebook::none() } else { journal::notes(&config.path) }
+}
+
+fn window(config: &Config, clock: Clock, trust: &Arc<Trust>) -> Window {
+    let limits = window::Limits {
+        span: config.journal.replication_window,
+        bytes: config.queue.max_bytes / HELD_SHARE,
+        jobs: config.queue.capacity,
+    };
+    Window::new(limits, clock, trust.clone())
 }
 
 fn queue(config: &QueueConfig, workers: &WorkersConfig, clock: Clock) -> Queue {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::build;
+use super::build::{self, Built};
 use crate::{
     clock::Clock,
     config::Loaded,
     metrics::Metrics,
     reconcile::{Plan, Reconcile, Report},
-    relations::embedded::OpenError,
+    relations::{Marker, embedded::OpenError},
 };
 
 /// Does it, with a store of its own or a shared one. `None` where a running service holds the embedded store: it alone can.
@@ -27,8 +27,8 @@ pub async fn reconcile(
     let metrics = Arc::new(Metrics::new()?);
     let keys = Arc::new(build::keys(&loaded.config)?);
     let built = build::hooks(&loaded.config, checked, keys, Clock::start(), metrics);
-    let hooks = match built {
-        Ok(built) => built.hooks,
+    let Built { hooks, store, .. } = match built {
+        Ok(built) => built,
         Err(error) => {
             return match error.downcast_ref() {
                 Some(OpenError::InUse(_)) => Ok(None),
@@ -36,6 +36,11 @@ pub async fn reconcile(
             };
         }
     };
+    // Whoever noticed a loss has written it into the index.
+    let marker = store.marked.marker().await?.as_deref().and_then(Marker::parse);
+    if let Some(floor) = marker.and_then(|marker| marker.floor) {
+        hooks.trust.lost(floor, floor);
+    }
     let reconcile = Reconcile { hooks: &hooks, plan, progress, cancelled };
     Ok(Some(reconcile.run().await?))
 }

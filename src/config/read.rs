@@ -15,7 +15,7 @@ use super::{
     secret::RawSecret,
     section,
     source::Problems,
-    store::RawStore,
+    store::{OnLoss, RawStore},
     yaml::{self, Flaw},
 };
 
@@ -111,6 +111,7 @@ impl Raw {
         config.log.check(problems);
         check_exposure(&config, problems);
         check_prefixes(&config, problems);
+        check_on_loss(&config, problems);
         config
     }
 }
@@ -165,6 +166,14 @@ fn check_exposure(config: &Config, problems: &mut Problems<'_>) {
             "without auth.keys expected a loopback address such as 127.0.0.1:8080: add a key (`decache hash-key`), or set \
              server.allow_unauthenticated: true where something else keeps strangers out",
         );
+    }
+}
+
+/// Whoever is to be asked after a loss has to be there.
+fn check_on_loss(config: &Config, problems: &mut Problems<'_>) {
+    if config.store.on_loss() == OnLoss::Resolver && config.resolver.is_none() {
+        problems
+            .add("store.on_loss", "resolver is one that the section resolver describes, and there is none");
     }
 }
 

@@ -13,6 +13,8 @@ pub enum StoreConfig {
     Embedded {
         /// The directory that holds it.
         path: PathBuf,
+        /// What to do where it is lost.
+        on_loss: OnLoss,
     },
     /// In a Redis server, for production.
     Redis(RedisStore),
@@ -31,9 +33,31 @@ pub struct RedisStore {
     pub pool_size: usize,
     /// The longest that connecting, or one answer, may take.
     pub timeout: Duration,
+    /// What to do where it is lost.
+    pub on_loss: OnLoss,
+}
+
+/// What to do about copies that a lost index knew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnLoss {
+    /// Scan every cache, and evict what nothing tracks any more.
+    #[default]
+    Rebuild,
+    /// Evict every copy that the resources' templates name.
+    Evict,
+    /// Scan nothing: until the last of them has ended, ask the resolver whom each invalidation concerns.
+    Resolver,
 }
 
 impl StoreConfig {
+    /// What to do where it is lost.
+    pub fn on_loss(&self) -> OnLoss {
+        match self {
+            Self::Embedded { on_loss, .. } => *on_loss,
+            Self::Redis(redis) => redis.on_loss,
+        }
+    }
+
     /// What the store's own keys begin with, where it shares a server with caches: no copy's key may begin with it.
     pub fn prefix(&self) -> Option<&str> {
         match self {
@@ -65,6 +89,8 @@ pub(super) struct RawStore {
     pool_size: usize,
     #[serde(deserialize_with = "quantity::some_duration")]
     timeout: Duration,
+    #[serde(deserialize_with = "on_loss")]
+    on_loss: OnLoss,
     #[serde(rename = "by_holder", deserialize_with = "not_by_holder")]
     _by_holder: (),
 }
@@ -82,6 +108,7 @@ impl Default for RawStore {
             prefix: "decache:".to_owned(),
             pool_size: 16,
             timeout: Duration::from_secs(2),
+            on_loss: OnLoss::default(),
             _by_holder: (),
         }
     }
@@ -89,7 +116,7 @@ impl Default for RawStore {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self::Embedded { path: RawStore::default().path }
+        Self::Embedded { path: RawStore::default().path, on_loss: OnLoss::default() }
     }
 }
 
@@ -97,7 +124,7 @@ impl RawStore {
     pub(super) fn check(self, problems: &mut Problems<'_>) -> StoreConfig {
         self.check_foreign(problems);
         if self.kind == Kind::Embedded {
-            return StoreConfig::Embedded { path: self.path };
+            return StoreConfig::Embedded { path: self.path, on_loss: self.on_loss };
         }
         if self.prefix.is_empty()
             || self.prefix.contains(['{', '}'])
@@ -119,6 +146,7 @@ impl RawStore {
             prefix: self.prefix,
             pool_size: self.pool_size,
             timeout: self.timeout,
+            on_loss: self.on_loss,
         })
     }
 
@@ -163,6 +191,15 @@ impl RawStore {
 
 fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     quantity::whole("a number of connections", 1..=1024, deserializer)
+}
+
+fn on_loss<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OnLoss, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "rebuild" => Ok(OnLoss::Rebuild),
+        "evict" => Ok(OnLoss::Evict),
+        "resolver" => Ok(OnLoss::Resolver),
+        _ => Err(D::Error::custom("expected rebuild, evict or resolver")),
+    }
 }
 
 fn not_by_holder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {

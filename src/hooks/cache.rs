@@ -1,6 +1,6 @@
 //! `cache`: records that a holder has a copy, and evicts the copy where the read may be older than an invalidation.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use super::{HookError, Hooks, copy_keys, member_of};
 use crate::{
@@ -149,7 +149,9 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
         members.entry(&read.job.entity).or_default().push((read.member.clone(), *stamp));
     }
     for (entity, members) in &members {
-        hooks.relations.forget(entity, members).await.map_err(|error| hooks.store_failed(error))?;
+        // None has to linger: whoever runs this again knows the copy by the job.
+        let forgotten = hooks.relations.forget(entity, members, Duration::ZERO).await;
+        forgotten.map_err(|error| hooks.store_failed(error))?;
     }
     delete_copies(hooks, &stale.iter().map(|(index, _)| &reads[*index]).collect::<Vec<_>>()).await
 }

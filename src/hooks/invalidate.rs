@@ -37,6 +37,13 @@ pub(super) async fn run(hooks: &Hooks, attempt: &Attempt) -> Outcome {
 /// Goes on with the fan-out. Returns whether it is complete.
 async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, HookError> {
     let resource = hooks.resource(&job.entity)?;
+    let epoch = hooks.trust.epoch();
+    if fan_out.marked && fan_out.epoch != epoch {
+        // What it has done may have been on a server that is gone.
+        fan_out.restart();
+        fan_out.marked = false;
+    }
+    fan_out.epoch = epoch;
     if !fan_out.marked {
         let mark = StaleMark {
             at: job.occurred_at.unwrap_or(job.accepted_at),
@@ -82,7 +89,7 @@ impl Chunk<'_> {
         match self.removal.error() {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
-                let forgotten = relations.forget(self.entity, &members).await;
+                let forgotten = relations.forget(self.entity, &members, self.hooks.window.span()).await;
                 forgotten.map_err(|error| self.hooks.store_failed(error))?;
                 fan_out.tally.matched += members.len() as u64;
                 fan_out.tally.absent += deleted.absent;

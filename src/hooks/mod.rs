@@ -21,6 +21,7 @@ use crate::{
     rules::RuleSet,
     secret::Keys,
     trust::Trust,
+    window::Window,
 };
 
 /// What every hook works with.
@@ -37,6 +38,8 @@ pub struct Hooks {
     pub trust: Arc<Trust>,
     /// Whom to ask while the index may not know, where there is somebody.
     pub resolver: Option<Resolver>,
+    /// How long what is removed may have to be removed again.
+    pub window: Arc<Window>,
     /// Makes follow-up jobs.
     pub rules: Arc<RuleSet>,
     /// Reads the time after the store was asked.

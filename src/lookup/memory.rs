@@ -140,6 +140,7 @@ impl Relations for Memory {
         &'a self,
         entity: &'a Entity,
         members: &'a [(Member, Stamp)],
+        _: std::time::Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
         self.answer(|state| {
             let mut forget = |member: &Member| {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::{
     schedule::Place,
@@ -78,10 +78,10 @@ pub(super) struct Entry {
 pub(super) type Kept = SmallVec<[Ref; 1]>;
 
 impl Entry {
-    pub(super) fn new(job: Job, kept: Ref, place: Place) -> Self {
+    pub(super) fn new(job: Job, kept: Kept, place: Place) -> Self {
         let bytes = weigh(&job);
         Self {
-            kept: smallvec![kept],
+            kept,
             job: Arc::new(job),
             phase: Phase::Work,
             failures: 0,
@@ -147,7 +147,7 @@ impl Entry {
 }
 
 /// The bytes that a job is counted with: its own, its texts', and what the queue keeps beside it (an estimate).
-pub(super) fn weigh(job: &Job) -> usize {
+pub(crate) fn weigh(job: &Job) -> usize {
     const BESIDE: usize = 96;
     let copy = job.copy.as_deref().map_or(0, |copy| {
         let texts = [copy.user_id.as_deref(), copy.cache_key.as_deref()];

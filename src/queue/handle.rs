@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use smallvec::smallvec;
 use tokio::sync::Notify;
 
 use super::{
@@ -46,6 +47,12 @@ impl Queue {
         self.push_then(jobs, |_, pushed| pushed)
     }
 
+    /// Queues a job again that was done, with all that the journal still keeps of it.
+    pub fn push_again(&self, job: Job, kept: Vec<Ref>) {
+        self.lock().push(job, kept.into(), &self.clock);
+        self.ready.notify_one();
+    }
+
     /// As [`Queue::push`], with a watch that sees the jobs end.
     pub fn push_watched(&self, jobs: impl IntoIterator<Item = (Job, u32)>) -> (Vec<Pushed>, Watch) {
         self.push_then(jobs.into_iter().map(kept_first), |state, pushed| {
@@ -60,7 +67,8 @@ impl Queue {
         then: impl FnOnce(&mut State, Vec<Pushed>) -> T,
     ) -> T {
         let mut state = self.lock();
-        let pushed = jobs.into_iter().map(|(job, kept)| state.push(job, kept, &self.clock)).collect();
+        let pushed =
+            jobs.into_iter().map(|(job, kept)| state.push(job, smallvec![kept], &self.clock)).collect();
         let result = then(&mut state, pushed);
         drop(state);
         self.ready.notify_one();
@@ -102,7 +110,7 @@ impl Queue {
         if let Outcome::Done { follow_ups, .. } = &outcome {
             for job in follow_ups {
                 let (job, kept) = kept_first((job.clone(), segment));
-                state.push(job, kept, &self.clock);
+                state.push(job, smallvec![kept], &self.clock);
             }
         }
         let settled = state.settle(id, outcome, &self.limits.retry, jitter, &self.clock);

@@ -15,6 +15,7 @@ mod tests;
 mod view;
 
 pub use ended::Watch;
+pub(crate) use entry::weigh;
 pub use entry::{Attempt, Ending, Phase};
 pub use handle::Queue;
 pub use keep::KeepAnew;

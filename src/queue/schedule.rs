@@ -12,13 +12,12 @@ use slab::Slab;
 
 use super::{
     counts::Counts,
-    entry::{Attempt, Entry, weigh},
+    entry::{Attempt, Entry, Kept, weigh},
     merge::merge,
 };
 use crate::{
     clock::Tick,
     job::{Job, JobId, JobKey, JobType},
-    journal::Ref,
 };
 
 /// How a level of priority weighs against waiting.
@@ -102,7 +101,7 @@ impl Schedule {
     }
 
     /// Queues a job, or lets it take the place and the work of the queued one with the same key, which is returned.
-    pub(super) fn push(&mut self, job: Job, kept: Ref) -> (JobId, Option<Entry>) {
+    pub(super) fn push(&mut self, job: Job, kept: Kept) -> (JobId, Option<Entry>) {
         let id = job.id;
         let mut newer = self.entry(job, kept);
         let Some(slot) = self.same_key(&newer) else {
@@ -250,7 +249,7 @@ impl Schedule {
     }
 
     /// An entry for a job, which is not queued by that.
-    pub(super) fn entry(&mut self, job: Job, kept: Ref) -> Entry {
+    pub(super) fn entry(&mut self, job: Job, kept: Kept) -> Entry {
         let place = self.new_place(job.priority, job.ready_at);
         Entry::new(job, kept, place)
     }

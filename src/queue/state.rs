@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use smallvec::smallvec;
+
 use super::{
     DEAD_SHARE, Ending, JobState, KeepAnew, Outcome, Phase, Pushed, QueueLimits, RetryPolicy, Settled,
     ended::Ended,
@@ -32,7 +34,7 @@ impl State {
         }
     }
 
-    pub(super) fn push(&mut self, job: Job, kept: Ref, clock: &Clock) -> Pushed {
+    pub(super) fn push(&mut self, job: Job, kept: Kept, clock: &Clock) -> Pushed {
         let (id, superseded) = self.schedule.push(job, kept);
         if let Some(entry) = &superseded {
             self.ended.superseded(entry, id, clock.now());
@@ -41,7 +43,7 @@ impl State {
     }
 
     pub(super) fn put_dead(&mut self, job: Job, reason: Box<str>, kept: Ref, clock: &Clock) -> Kept {
-        let mut entry = self.schedule.entry(job, kept);
+        let mut entry = self.schedule.entry(job, smallvec![kept]);
         entry.last_error = Some(reason);
         self.ended.end(entry, JobState::Dead, clock.now())
     }

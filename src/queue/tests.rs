@@ -313,7 +313,7 @@ fn kept(job: &Job) -> Ref {
 
 fn queue_in(schedule: &mut Schedule, job: Job) -> (JobId, Option<Entry>) {
     let kept = kept(&job);
-    schedule.push(job, kept)
+    schedule.push(job, smallvec::smallvec![kept])
 }
 
 /// With a payload of so many bytes.

@@ -92,6 +92,18 @@ impl Reconcile<'_> {
     /// # Errors
     /// [`ReconcileError`]: the rest was not looked at.
     pub async fn run(&self) -> Result<Report, ReconcileError> {
+        let mut report = self.copies_only().await?;
+        self.relationships(&mut report).await?;
+        report.share_done = Some(1.0);
+        (self.progress)(&report);
+        Ok(report)
+    }
+
+    /// Looks at every copy of every cache. That is all that a loss asks for: it leaves no relationships behind.
+    ///
+    /// # Errors
+    /// [`ReconcileError`]: the rest was not looked at.
+    pub async fn copies_only(&self) -> Result<Report, ReconcileError> {
         self.hooks.relations.claim(self.hooks.keys.fingerprint()).await?;
         let mut report = Report { irreversible: self.irreversible(), ..Report::default() };
         for template in &report.irreversible {
@@ -109,9 +121,6 @@ impl Reconcile<'_> {
                 }
             }
         }
-        self.relationships(&mut report).await?;
-        report.share_done = Some(1.0);
-        (self.progress)(&report);
         Ok(report)
     }
 

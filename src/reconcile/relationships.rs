@@ -58,8 +58,10 @@ impl Reconcile<'_> {
                     let (gone, unreadable) = self.without_copy(entity, resource, page.held).await?;
                     counts.unreadable += unreadable;
                     counts.without_copy += gone.len() as u64;
+                    // Its copy may have been deleted a moment ago, and a failover may bring it back.
+                    let linger = self.hooks.window.span();
                     if !self.plan.dry_run && !gone.is_empty() {
-                        counts.dropped += self.hooks.relations.forget(entity, &gone).await? as u64;
+                        counts.dropped += self.hooks.relations.forget(entity, &gone, linger).await? as u64;
                     }
                 }
             }

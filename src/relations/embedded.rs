@@ -6,6 +6,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
@@ -13,8 +14,8 @@ use redb::ReadTransaction;
 
 use self::{file::StoreFile, sweep::Cursor, time::StoreTime, writer::Writer};
 use super::{
-    ClaimError, EntityCursor, EntityPage, Held, Member, Page, Position, Recorded, Recording, Relations,
-    Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
+    ClaimError, EntityCursor, EntityPage, Held, Marked, Member, Page, Position, Recorded, Recording,
+    Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -174,9 +175,10 @@ impl Relations for Embedded {
         &'a self,
         entity: &'a Entity,
         members: &'a [(Member, Stamp)],
+        linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
         let (entity, members) = (entity.clone(), members.to_vec());
-        Box::pin(self.writer.write(move |tables| tables.forget(&entity, &members)))
+        Box::pin(self.writer.write(move |tables| tables.forget(&entity, &members, linger)))
     }
 
     fn vault<'a>(
@@ -201,6 +203,24 @@ impl Relations for Embedded {
             }
         })
     }
+}
+
+/// What is done on a file that has gone fails by itself: that it is another one, only a start can find.
+impl Marked for Embedded {
+    fn marker(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+        Box::pin(self.writer.write(|tables| tables.marker()))
+    }
+
+    fn mark<'a>(
+        &'a self,
+        expected: Option<&'a str>,
+        new: &'a str,
+    ) -> BoxFuture<'a, Result<String, StoreError>> {
+        let (expected, new) = (expected.map(str::to_owned), new.to_owned());
+        Box::pin(self.writer.write(move |tables| tables.mark(expected.as_deref(), &new)))
+    }
+
+    fn expect(&self, _: &str) {}
 }
 
 /// Whether what ends at `expires_at` (milliseconds since the epoch) has ended.

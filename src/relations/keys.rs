@@ -41,6 +41,16 @@ impl Keys {
         format!("{}secret", self.prefix)
     }
 
+    /// A string: which index this is. It goes with the index.
+    pub(super) fn marker(&self) -> String {
+        format!("{}index", self.prefix)
+    }
+
+    /// A string: when a process was last known to be heard here.
+    pub(super) fn beat(&self, process: &str) -> String {
+        format!("{}beat:{process}", self.prefix)
+    }
+
     /// Never there: a write of nothing to it shows that the server can be written to.
     pub(super) fn ping(&self) -> String {
         format!("{}ping", self.prefix)

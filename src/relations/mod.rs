@@ -11,9 +11,11 @@ use crate::{clock::Timestamp, event::Entity, secret::HolderId};
 
 pub mod embedded;
 mod keys;
+mod marker;
 mod member;
 pub mod redis;
 
+pub use marker::{Marked, Marker};
 pub use member::{Member, Position};
 
 /// What a store keeps and does. Every operation is atomic by itself and may be repeated.
@@ -62,11 +64,13 @@ pub trait Relations: Send + Sync {
         limit: usize,
     ) -> BoxFuture<'a, Result<EntityPage, StoreError>>;
 
-    /// Drops the members that are still as they were read: same stamp (rule 6). Returns how many were dropped.
+    /// Drops the members that are still as they were read: same stamp (rule 6). With a time to `linger` they stay as they
+    /// are for that long, or until they end (rule 14). Returns how many were as they were read.
     fn forget<'a>(
         &'a self,
         entity: &'a Entity,
         members: &'a [(Member, Stamp)],
+        linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>>;
 
     /// The vault entries of these holders, in their order; `None` where there is none.
@@ -182,6 +186,9 @@ pub enum StoreError {
     /// It answered with an error.
     #[error("store refused: {0}")]
     Refused(String),
+    /// It is no longer the one that it was: what was done on it does not count (rule 13).
+    #[error("the index was lost: being looked at")]
+    Lost,
     /// It holds something that this version does not understand.
     #[error("store holds an unreadable {0}")]
     Unreadable(&'static str),

@@ -31,6 +31,7 @@ mod invalidations;
 mod jobs;
 mod observing;
 mod refusing;
+mod resolver;
 mod spilling;
 mod stale_reads;
 mod starting;

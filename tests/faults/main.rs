@@ -19,6 +19,7 @@ mod kill;
 mod ledger;
 mod limits;
 mod load;
+mod losses;
 mod one_cache;
 mod overload;
 mod proxy;

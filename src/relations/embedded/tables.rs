@@ -25,7 +25,7 @@ pub(super) const VAULT: TableDefinition<'_, &[u8], (u64, &[u8])> = TableDefiniti
 pub(super) const STALE: TableDefinition<'_, &[u8], (u64, u64, u64)> = TableDefinition::new("stale");
 /// `stamp`: the last one given. `latest`: [`StoreTime::latest`].
 pub(super) const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
-/// `format`, and the `fingerprint` of the secret.
+/// `format`, the `fingerprint` of the secret, and `index`, the marker.
 pub(super) const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 
 /// How long a vault entry outlives its last relationship.
@@ -123,6 +123,20 @@ impl<'txn> Tables<'txn> {
         Ok(fingerprint.to_owned())
     }
 
+    pub(super) fn marker(&self) -> Result<Option<String>> {
+        Ok(self.meta.get("index")?.map(|row| row.value().to_owned()))
+    }
+
+    pub(super) fn mark(&mut self, expected: Option<&str>, new: &str) -> Result<String> {
+        match self.marker()? {
+            Some(there) if Some(&*there) != expected => Ok(there),
+            _ => {
+                self.meta.insert("index", new)?;
+                Ok(new.to_owned())
+            }
+        }
+    }
+
     pub(super) fn record(&mut self, batch: &[Recording]) -> Result<Vec<Recorded>> {
         let now = self.time.now();
         batch.iter().map(|recording| self.record_one(recording, now)).collect()
@@ -191,17 +205,24 @@ impl<'txn> Tables<'txn> {
         stale_row(&self.stale, entity)
     }
 
-    pub(super) fn forget(&mut self, entity: &Entity, members: &[(Member, Stamp)]) -> Result<usize> {
-        let mut dropped = 0;
+    pub(super) fn forget(
+        &mut self,
+        entity: &Entity,
+        members: &[(Member, Stamp)],
+        linger: Duration,
+    ) -> Result<usize> {
+        let (mut found, ends) = (0, self.time.now().after(linger).0);
         for (member, stamp) in members {
             let key = member_key(entity, member);
-            let known = self.members.get(key.as_slice())?.map(|row| row.value().1);
-            if known == Some(stamp.0) {
-                self.members.remove(key.as_slice())?;
-                dropped += 1;
+            let known = self.members.get(key.as_slice())?.map(|row| row.value());
+            match known.filter(|(_, known)| *known == stamp.0) {
+                None => continue,
+                Some(_) if linger.is_zero() => drop(self.members.remove(key.as_slice())?),
+                Some((known, stamp)) => drop(self.members.insert(key.as_slice(), (known.min(ends), stamp))?),
             }
+            found += 1;
         }
-        Ok(dropped)
+        Ok(found)
     }
 }
 

@@ -1,18 +1,21 @@
 //! Relationships in Redis: the production store (DESIGN 6). The layout is described in `buckets.lua`.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use deadpool_redis::redis::{self, FromRedisValue, Pipeline, Value};
 use futures_util::future::BoxFuture;
 
 use super::{
-    ClaimError, EntityCursor, EntityPage, Held, Member, Page, Position, Recorded, Recording, Relations,
-    Sealed, Stale, StaleMark, Staleness, Stamp, StoreError, keys::Keys,
+    ClaimError, EntityCursor, EntityPage, Held, Marked, Member, Page, Position, Recorded, Recording,
+    Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError, keys::Keys,
 };
 use crate::{
     clock::Timestamp,
     event::Entity,
-    redis_pool::{PoolError, RedisPool},
+    redis_pool::{PoolError, Pulse, RedisPool},
     secret::HolderId,
 };
 
@@ -33,15 +36,36 @@ const KEYS_PER_MGET: usize = 128;
 pub struct RedisStore {
     pool: RedisPool,
     keys: Keys,
+    /// The marker of the index that this process knows; `None` until it knows one.
+    expected: RwLock<Option<Arc<str>>>,
 }
 
 impl RedisStore {
     /// A store behind `pool`. No connection is made yet.
     pub fn new(pool: RedisPool, prefix: &str) -> Self {
-        Self { pool, keys: Keys::new(prefix) }
+        Self { pool, keys: Keys::new(prefix), expected: RwLock::default() }
     }
 
+    /// The beats of a process on this store's server.
+    pub fn pulse(&self, process: &str) -> Pulse {
+        Pulse::new(self.pool.clone(), self.keys.beat(process), Some(self.keys.marker()))
+    }
+
+    /// Does all of it, and then looks whether it is still the index that it was: otherwise nothing of it counts.
     async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, StoreError> {
+        let expected = self.expected.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(expected) = expected else { return self.send(pipeline).await };
+        let mut marked = pipeline.clone();
+        marked.cmd("GET").arg(self.keys.marker());
+        let mut answers: Vec<Value> = self.send(&marked).await?;
+        if read::<Option<String>>(answers.pop())?.as_deref() != Some(&*expected) {
+            self.pool.suspect();
+            return Err(StoreError::Lost);
+        }
+        T::from_redis_value(Value::Array(answers)).map_err(|_| StoreError::Unreadable("answer"))
+    }
+
+    async fn send<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, StoreError> {
         match self.pool.query(pipeline).await {
             Err(PoolError::NoScript) => {
                 self.pool.query::<()>(&scripts::load_all()).await?;
@@ -135,13 +159,16 @@ impl RedisStore {
         &self,
         entity: &Entity,
         members: &[(Member, Stamp)],
+        linger: Duration,
     ) -> Result<usize, StoreError> {
         if members.is_empty() {
             return Ok(0);
         }
+        let linger = linger.as_millis().div_ceil(1000).to_string();
         let mut pipeline = redis::pipe();
         for chunk in members.chunks(MEMBERS_PER_CALL) {
             let mut call = self.entity_call(Script::Forget, entity);
+            call.arg(&linger);
             for (member, stamp) in chunk {
                 call.arg(member.to_field()).arg(&stamp.0.to_be_bytes());
             }
@@ -240,8 +267,9 @@ impl Relations for RedisStore {
         &'a self,
         entity: &'a Entity,
         members: &'a [(Member, Stamp)],
+        linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
-        Box::pin(self.forget_members(entity, members))
+        Box::pin(self.forget_members(entity, members, linger))
     }
 
     fn vault<'a>(
@@ -279,6 +307,35 @@ impl Relations for RedisStore {
             pipeline.cmd("SETRANGE").arg(self.keys.ping()).arg(0).arg("").ignore();
             self.query(&pipeline).await
         })
+    }
+}
+
+impl Marked for RedisStore {
+    fn marker(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+        Box::pin(async {
+            let mut pipeline = redis::pipe();
+            pipeline.cmd("GET").arg(self.keys.marker());
+            let (_, (marker,)) = self.pool.look(&pipeline).await?;
+            Ok(marker)
+        })
+    }
+
+    fn mark<'a>(
+        &'a self,
+        expected: Option<&'a str>,
+        new: &'a str,
+    ) -> BoxFuture<'a, Result<String, StoreError>> {
+        Box::pin(async move {
+            let mut pipeline = redis::pipe();
+            let script = pipeline.cmd("EVAL").arg(include_str!("mark.lua")).arg(1).arg(self.keys.marker());
+            script.arg(expected.unwrap_or_default()).arg(new);
+            let (_, (marker,)) = self.pool.look(&pipeline).await?;
+            Ok(marker)
+        })
+    }
+
+    fn expect(&self, marker: &str) {
+        *self.expected.write().unwrap_or_else(PoisonError::into_inner) = Some(marker.into());
     }
 }
 

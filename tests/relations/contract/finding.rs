@@ -48,7 +48,7 @@ async fn named(store: &dyn Relations, limit: usize) -> Vec<Entity> {
         // Comes and goes, and says nothing of the others.
         let passing = post(format!("passing-{}", named.len()));
         let recorded = record_living(store, &passing, &member(1)).await;
-        store.forget(&passing, &[(member(1), recorded.stamp)]).await.unwrap();
+        store.forget(&passing, &[(member(1), recorded.stamp)], Duration::ZERO).await.unwrap();
     }
     named
 }

@@ -58,7 +58,7 @@ pub(crate) async fn a_walk_of_5_000_misses_none_that_was_there_all_along(store: 
         from = page.next;
         let going: Vec<_> =
             goers.by_ref().take(20).map(|(member, recorded)| (member, recorded.stamp)).collect();
-        store.forget(&entity, &going).await.unwrap();
+        store.forget(&entity, &going, Duration::ZERO).await.unwrap();
         record_all(store, &entity, newcomers.by_ref().take(100).map(member)).await;
         store.compact(&entity).await.unwrap();
     }
