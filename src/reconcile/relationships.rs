@@ -1,17 +1,22 @@
 //! Relationships without a copy.
 
-use super::{Reconcile, ReconcileError, Report, pace::Pace};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{Reconcile, ReconcileError, RelationshipReport, Report, pace::Pace};
 use crate::{
     caches::{CopyKey, Life},
     event::Entity,
     hooks::copy_keys,
     relations::{EntityCursor, Held, Member, Position, Stamp},
-    resource::Resource,
 };
 
-/// Entities and members that are looked at in one step.
+/// Entities that the store is asked for at a time.
 const ENTITIES_PER_STEP: usize = 256;
-const MEMBERS_PER_STEP: usize = 256;
+/// Entities whose members are looked at together, about so many of each.
+const ENTITIES_AT_ONCE: usize = 64;
+const MEMBERS_PER_STEP: usize = 64;
+/// Connections that walks take up at a time: the service needs some too.
+const WALKS_AT_ONCE: usize = 4;
 
 impl Reconcile<'_> {
     /// Drops every relationship whose copy is in no cache.
@@ -32,69 +37,86 @@ impl Reconcile<'_> {
         while let Some(cursor) = from {
             let page = self.hooks.relations.entities(&cursor, ENTITIES_PER_STEP).await?;
             pace.keep(self.cancelled).await.ok_or(ReconcileError::Cancelled)?;
-            for entity in &page.entities {
-                self.of_entity(entity, &mut pace, report).await?;
+            for entities in page.entities.chunks(ENTITIES_AT_ONCE) {
+                self.of_entities(entities, &mut pace, report).await?;
             }
             from = page.next;
         }
         Ok(())
     }
 
-    async fn of_entity(
+    /// Walks several entities together: most have few members, and each question is a round trip.
+    async fn of_entities(
         &self,
-        entity: &Entity,
+        entities: &[Entity],
         pace: &mut Pace,
         report: &mut Report,
     ) -> Result<(), ReconcileError> {
-        let mut from = Some(Position::default());
-        while let Some(position) = from {
-            let page = self.hooks.relations.walk(entity, position, MEMBERS_PER_STEP).await?;
-            let counts = &mut report.relationships;
-            counts.walked += page.held.len() as u64;
-            match self.hooks.resources.get(&entity.resource_type) {
-                // A template that was removed is purged for a while yet (DESIGN 7, rule 12).
-                None => counts.unreadable += page.held.len() as u64,
-                Some(resource) => {
-                    let (gone, unreadable) = self.without_copy(entity, resource, page.held).await?;
-                    counts.unreadable += unreadable;
-                    counts.without_copy += gone.len() as u64;
-                    // Its copy may have been deleted a moment ago, and a failover may bring it back.
-                    let linger = self.hooks.window.span();
-                    if !self.plan.dry_run && !gone.is_empty() {
-                        counts.dropped += self.hooks.relations.forget(entity, &gone, linger).await? as u64;
-                    }
-                }
+        let relations = &self.hooks.relations;
+        let mut open: Vec<(&Entity, Position)> =
+            entities.iter().map(|entity| (entity, Position::default())).collect();
+        while !open.is_empty() {
+            let walks: Vec<_> =
+                open.iter().map(|(entity, from)| relations.walk(entity, *from, MEMBERS_PER_STEP)).collect();
+            let pages: Vec<_> = stream::iter(walks).buffered(WALKS_AT_ONCE).try_collect().await?;
+            let (mut held, mut further) = (Vec::new(), Vec::new());
+            for ((entity, _), page) in open.into_iter().zip(pages) {
+                held.extend(page.held.into_iter().map(|held| (entity, held)));
+                further.extend(page.next.map(|next| (entity, next)));
             }
+            self.drop_without_copy(held, &mut report.relationships).await?;
             (self.progress)(report);
             pace.keep(self.cancelled).await.ok_or(ReconcileError::Cancelled)?;
-            from = page.next;
+            open = further;
         }
         Ok(())
     }
 
-    /// The members that have no copy anywhere, and how many there are whose copies cannot be named.
-    async fn without_copy(
+    async fn drop_without_copy(
         &self,
-        entity: &Entity,
-        resource: &Resource,
-        held: Vec<Held>,
-    ) -> Result<(Vec<(Member, Stamp)>, u64), ReconcileError> {
-        let holders: Vec<_> = held.iter().map(|held| held.member.holder).collect();
+        held: Vec<(&Entity, Held)>,
+        counts: &mut RelationshipReport,
+    ) -> Result<(), ReconcileError> {
+        counts.walked += held.len() as u64;
+        let gone = self.without_copy(held, counts).await?;
+        counts.without_copy += gone.len() as u64;
+        if self.plan.dry_run {
+            return Ok(());
+        }
+        for of_entity in gone.chunk_by(|one, other| one.0 == other.0) {
+            let members: Vec<_> = of_entity.iter().map(|(_, member)| member.clone()).collect();
+            // Its copy may have been deleted a moment ago, and a failover may bring it back.
+            let linger = self.hooks.window.span();
+            counts.dropped += self.hooks.relations.forget(of_entity[0].0, &members, linger).await? as u64;
+        }
+        Ok(())
+    }
+
+    /// The members that have no copy anywhere. Counts those whose copies cannot be named: also of a resource that was
+    /// removed, whose copies are purged for a while yet (DESIGN 7, rule 12).
+    async fn without_copy<'e>(
+        &self,
+        held: Vec<(&'e Entity, Held)>,
+        counts: &mut RelationshipReport,
+    ) -> Result<Vec<(&'e Entity, (Member, Stamp))>, ReconcileError> {
+        let holders: Vec<_> = held.iter().map(|(_, held)| held.member.holder).collect();
         let vault = self.hooks.relations.vault(&holders).await?;
-        let (mut members, mut keys, mut unreadable) = (Vec::new(), Vec::new(), 0);
-        for (held, sealed) in held.into_iter().zip(vault) {
+        let (mut members, mut keys) = (Vec::new(), Vec::new());
+        for ((entity, held), sealed) in held.into_iter().zip(vault) {
             let entry = sealed.and_then(|sealed| self.hooks.keys.open(held.member.holder, &sealed).ok());
-            match entry.and_then(|entry| copy_keys(resource, entity, &held.member, &entry.token)) {
-                None => unreadable += 1,
+            let named = entry.zip(self.hooks.resources.get(&entity.resource_type));
+            match named.and_then(|(entry, resource)| copy_keys(resource, entity, &held.member, &entry.token))
+            {
+                None => counts.unreadable += 1,
                 Some(copies) => {
-                    members.push((held.member, held.stamp, copies.len()));
+                    members.push((entity, (held.member, held.stamp), copies.len()));
                     keys.extend(copies);
                 }
             }
         }
         let mut there = self.there(&keys).await?.into_iter();
         members.retain(|(.., copies)| !there.by_ref().take(*copies).fold(false, |any, there| any | there));
-        Ok((members.into_iter().map(|(member, stamp, _)| (member, stamp)).collect(), unreadable))
+        Ok(members.into_iter().map(|(entity, member, _)| (entity, member)).collect())
     }
 
     /// Whether each copy is in any cache.
