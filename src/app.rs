@@ -51,7 +51,7 @@ impl App {
             );
         }
         // A store that cannot be reached is asked again while the service runs. One of another secret is not ours.
-        if let Err(error @ ClaimError::OtherSecret { .. }) = parts.claim().await {
+        if let Err(error @ ClaimError::OtherSecret { .. }) = parts.claim_and_look().await {
             bail!(error);
         }
         let listener = listen(&server).await?;
@@ -177,12 +177,8 @@ impl Workers {
 
     /// Waits until the store is known to be ours, and to be the one that it was, or to have been lost.
     async fn claimed(&self) -> Result<(), ClaimError> {
-        let claim = async || {
-            self.parts.claim().await?;
-            Ok(self.parts.losses.look_at_store().await?)
-        };
         loop {
-            match claim().await {
+            match self.parts.claim_and_look().await {
                 // A store may answer and take nothing, as a replica does: then nothing else tells of it.
                 Err(ClaimError::Store(error)) => {
                     self.parts.health.tell("workers", Some(format!("no job is run yet: {error}")));

@@ -121,7 +121,7 @@ impl RedisPool {
             }
             let mut link = self.pool.get().await?;
             let answer = async {
-                let info = gate::info(&mut link.connection, &self.gate).await?;
+                let info = gate::info(&mut link.connection).await?;
                 if info.is_replica {
                     return Err(PoolError::Unavailable("READONLY".to_owned()));
                 }
@@ -129,7 +129,7 @@ impl RedisPool {
                 Ok((info, pipeline.query_async(&mut link.connection).await?))
             };
             let answer = answer.await;
-            if answer.is_err() {
+            if let Err(PoolError::Unavailable(_)) = answer {
                 drop(Object::take(link));
             }
             answer
@@ -140,16 +140,6 @@ impl RedisPool {
     /// From here on this server is asked, and no other.
     pub fn accept(&self, server: &Server) {
         self.gate.accept(server);
-    }
-
-    /// The server that is asked; `None` before any has answered.
-    pub fn server(&self) -> Option<Server> {
-        self.gate.accepted()
-    }
-
-    /// Whether the server refuses to say which it is.
-    pub fn is_silent(&self) -> bool {
-        self.gate.is_silent()
     }
 
     /// What was found gives cause to look at the server at once.

@@ -150,10 +150,20 @@ impl Parts {
     }
 
     /// Ties the store to our secret.
-    pub(super) async fn claim(&self) -> Result<(), ClaimError> {
+    async fn claim(&self) -> Result<(), ClaimError> {
         self.relations.claim(self.hooks.keys.fingerprint()).await?;
         self.is_ours.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Ties the store to our secret, and finds out whether it is the one that it was. Once is enough: what becomes of it later
+    /// is noticed later.
+    pub(super) async fn claim_and_look(&self) -> Result<(), ClaimError> {
+        if self.losses.know_the_store() {
+            return Ok(());
+        }
+        self.claim().await?;
+        Ok(self.losses.look_at_store().await?)
     }
 
     pub(super) fn worker(&self) -> Worker {

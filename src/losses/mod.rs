@@ -11,7 +11,7 @@ mod store;
 mod verdict;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -88,6 +88,8 @@ struct Memory {
     note: Note,
     servers: BTreeMap<Box<str>, Known>,
     told_of_policy: bool,
+    /// Servers that do not say which they are.
+    silent: BTreeSet<Box<str>>,
     /// The store was looked at in this life.
     joined: bool,
 }
@@ -112,16 +114,9 @@ impl Losses {
             // What was let go and not noted may have been let go just now.
             let let_go = known.map_or(Timestamp(0), |known| known.let_go.unwrap_or(Timestamp(u64::MAX)));
             window.watch(name, let_go);
-            servers.extend(known.map(|known| {
-                (
-                    name.into(),
-                    Known {
-                        server: known.server.clone(),
-                        evicted_keys: known.evicted_keys,
-                        ..Known::default()
-                    },
-                )
-            }));
+            if let Some(KnownServer { server, evicted_keys, .. }) = known.cloned() {
+                servers.insert(name.into(), Known { server, beat: None, evicted_keys });
+            }
         }
         let resources = || ground.hooks.resources.iter().map(|(_, resource)| resource);
         let life = resources().map(|resource| resource.ttl + resource.guard).max().unwrap_or_default();
@@ -207,6 +202,12 @@ impl Losses {
     /// A server was looked at and is to be used from here on.
     fn accept(&self, name: &str, pulse: &Pulse, found: &Found, same: bool) -> bool {
         let mut memory = self.memory();
+        if !found.info.server.is_known() && memory.silent.insert(name.into()) {
+            warn!(
+                component = name,
+                "INFO is not allowed here: a failover is noticed only by what is missing afterwards, and not at a start"
+            );
+        }
         let known = memory.servers.entry(name.into()).or_default();
         let is_news = known.server != found.info.server;
         let beat = known.beat.filter(|_| same);

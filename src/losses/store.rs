@@ -34,6 +34,11 @@ impl Losses {
         looked
     }
 
+    /// Whether the store was looked at in this life.
+    pub fn know_the_store(&self) -> bool {
+        self.memory().joined
+    }
+
     async fn look(&self, began: Timestamp) -> Result<(), StoreError> {
         let found = match &self.pulse {
             Some(pulse) => pulse.look().await?,
@@ -41,12 +46,12 @@ impl Losses {
         };
         self.heed(&found, began);
         let (marker, same) = self.judge(&found).await?;
-        self.memory().joined = true;
         self.ground.store.expect(&marker.to_string());
         let mut is_news = self.memory().note.marker.replace(marker.clone()).as_ref() != Some(&marker);
         if let Some(pulse) = &self.pulse {
             is_news |= self.accept(STORE, pulse, &found, same);
         }
+        self.memory().joined = true;
         if is_news {
             // A note that is not written costs an answer too many at the next start, and nothing else.
             let _ = self.save(false).await;

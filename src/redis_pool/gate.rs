@@ -20,29 +20,19 @@ use super::{
 /// What is known of the server behind a pool. It is closed from when another one answers until that one is accepted.
 #[derive(Default)]
 pub(super) struct Gate {
+    /// The server that may be used; the first that is ever met.
     accepted: Mutex<Option<Server>>,
     closed: AtomicBool,
-    /// The server does not say which it is.
-    silent: AtomicBool,
     suspected: Notify,
 }
 
 impl Gate {
-    /// The server that may be used; the first that is ever met.
-    pub(super) fn accepted(&self) -> Option<Server> {
-        self.lock().clone()
-    }
-
     pub(super) fn lets_through(&self, server: &Server) -> bool {
         !self.is_closed() && self.lock().as_ref() == Some(server)
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
-    }
-
-    pub(super) fn is_silent(&self) -> bool {
-        self.silent.load(Ordering::Relaxed)
     }
 
     pub(super) fn accept(&self, server: &Server) {
@@ -94,8 +84,7 @@ impl managed::Manager for Linker {
 
     async fn create(&self) -> Result<Link, RedisError> {
         let mut connection = self.connections.create().await?;
-        let info = info(&mut connection, &self.gate).await?;
-        // Who cannot be written to is not taken for another: it may be the old one that has been demoted.
+        let info = info(&mut connection).await?;
         self.gate.met(&info.server);
         Ok(Link { connection, server: info.server })
     }
@@ -109,12 +98,11 @@ impl managed::Manager for Linker {
 }
 
 /// Asks a server which it is. One that refuses to say is unknown; what else it answers is its condition.
-pub(super) async fn info(connection: &mut MultiplexedConnection, gate: &Gate) -> Result<Info, RedisError> {
+pub(super) async fn info(connection: &mut MultiplexedConnection) -> Result<Info, RedisError> {
     let asked: Result<String, RedisError> = deadpool_redis::redis::cmd("INFO").query_async(connection).await;
     match asked {
         Ok(text) => Ok(Info::parse(&text)),
         Err(error) if code(&error).is_some_and(|code| code == "NOPERM" || code == "ERR") => {
-            gate.silent.store(true, Ordering::Relaxed);
             Ok(Info { may_lose_the_last: true, ..Info::default() })
         }
         Err(error) => Err(error),
