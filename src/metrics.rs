@@ -47,6 +47,8 @@ pub struct Metrics {
     queue_bytes: IntGauge,
     suspended: IntGauge,
     connections: IntGaugeVec,
+    cache_owed: IntGaugeVec,
+    cache_suspect: IntGaugeVec,
 }
 
 impl Metrics {
@@ -96,7 +98,13 @@ impl Metrics {
             queue_bytes: make.gauge("queue_bytes", "Bytes that queued and running jobs are counted with")?,
             suspended: make.gauge(
                 "invalidations_suspended",
-                "Invalidations that wait after a failure: the promise is suspended for their entities",
+                "Invalidations and evictions that wait after a failure: the promise is suspended for their entities",
+            )?,
+            cache_owed: make.gauges("cache_owed_jobs", "Jobs that wait for a cache", &["cache"])?,
+            cache_suspect: make.gauges(
+                "cache_suspect",
+                "Whether a cache was owed too much, and has not been emptied since",
+                &["cache"],
             )?,
             connections: make.gauges("redis_connections", "Connections to Redis", &["pool", "state"])?,
             registry: make.registry,
@@ -150,6 +158,12 @@ impl Metrics {
         self.queue_oldest_age.set(view.oldest_age.as_secs_f64());
         self.queue_bytes.set(gauge(view.bytes));
         self.suspended.set(gauge(view.suspended));
+    }
+
+    /// Takes over into gauges how many jobs wait for a cache, and whether it is suspect.
+    pub fn observe_cache(&self, cache: &str, owed: usize, is_suspect: bool) {
+        self.cache_owed.with_label_values(&[cache]).set(gauge(owed));
+        self.cache_suspect.with_label_values(&[cache]).set(i64::from(is_suspect));
     }
 
     /// Takes a connection pool's present state over into gauges.

@@ -136,7 +136,11 @@ mod tests {
         let letter = job(JobType::Cache);
         kit.accept(&letter).await;
         for outcome in [
-            Outcome::Failed { error: "store unavailable".to_owned(), fan_out: None },
+            Outcome::Failed {
+                error: "store unavailable".to_owned(),
+                fan_out: None,
+                waits_for: Box::default(),
+            },
             Outcome::Evicted(crate::queue::Ending::Dead),
         ] {
             let taken = kit.queue.take(Room { jobs: 1, fan_outs: 1 }).await;

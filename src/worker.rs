@@ -98,7 +98,8 @@ impl Worker {
         let then = move |written: Result<u32, JournalError>| match written {
             Ok(segment) => worker.give_back(&ran, outcome, segment),
             Err(error) => {
-                let failed = Outcome::Failed { error: error.to_string(), fan_out: None };
+                let error = error.to_string();
+                let failed = Outcome::Failed { error, fan_out: None, waits_for: Box::default() };
                 worker.give_back(
                     &Ran { attempt: Attempt { kept: Vec::new(), ..ran.attempt }, ..ran },
                     failed,

@@ -1,12 +1,12 @@
 //! From a configuration to the rooms, each with its own section of it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
-    caches::{Cache, Caches, redis::RedisCache},
+    caches::{Cache, Caches, Regard, redis::RedisCache},
     clock::Clock,
     config::{
         Config, ConfigError, Loaded, Problem,
@@ -25,7 +25,7 @@ use crate::{
     journal::{self, Journal, Log, Settings, Volatile},
     lookup::Lookup,
     metrics::Metrics,
-    queue::{Queue, QueueLimits, RetryPolicy},
+    queue::{Owed, Queue, QueueLimits, RetryPolicy},
     redis_pool::RedisPool,
     relations::{ClaimError, Relations, embedded::Embedded, redis::RedisStore},
     resource::Resources,
@@ -57,6 +57,8 @@ pub(super) struct Parts {
     auth: Auth,
     pools: Arc<[(String, RedisPool)]>,
     batch: usize,
+    /// How much each cache may be owed, by its name.
+    pub(super) bounds: Arc<BTreeMap<Arc<str>, Owed>>,
 }
 
 /// The rules and resources of a configuration, and what is allowed there and yet hardly meant.
@@ -101,7 +103,7 @@ impl Parts {
         let caches = caches(&config.caches, &mut pools)?;
         let hooks = Hooks {
             relations: relations.clone(),
-            caches: Caches::new(caches, metrics.clone()),
+            caches: remembering(Caches::new(caches, metrics.clone()), &config.journal),
             keys,
             resources: Arc::new(resources),
             trust: Arc::new(Trust::default()),
@@ -122,6 +124,7 @@ impl Parts {
             auth: auth(config),
             pools: pools.into(),
             batch: config.workers.batch,
+            bounds: Arc::new(bounds(config)),
         })
     }
 
@@ -184,8 +187,14 @@ impl Parts {
 
     fn render_metrics(&self) -> RenderMetrics {
         let (metrics, queue, pools) = (self.metrics.clone(), self.queue.clone(), self.pools.clone());
+        let hooks = self.hooks.clone();
         Arc::new(move || {
-            metrics.observe_queue(&queue.view());
+            let view = queue.view();
+            metrics.observe_queue(&view);
+            for name in hooks.caches.names() {
+                let owed = view.owed.get(name).map_or(0, |owed| owed.jobs);
+                metrics.observe_cache(name, owed, hooks.caches.regarded(name) != Some(Regard::Trusted));
+            }
             for (name, pool) in pools.iter() {
                 let (connections, idle) = pool.connections();
                 metrics.observe_pool(name, connections, idle);
@@ -243,7 +252,7 @@ fn caches(
     pools: &mut Vec<(String, RedisPool)>,
 ) -> anyhow::Result<Vec<Box<dyn Cache>>> {
     let mut caches: Vec<Box<dyn Cache>> = Vec::new();
-    for CacheConfig { name, target } in configs {
+    for CacheConfig { name, target, .. } in configs {
         match target {
             CacheTarget::Redis(config) => {
                 let tls = config.tls.read().with_context(|| format!("cache {name}"))?;
@@ -255,6 +264,27 @@ fn caches(
         }
     }
     Ok(caches)
+}
+
+/// Which caches are suspect is known across restarts where jobs are.
+fn remembering(caches: Caches, journal: &JournalConfig) -> Caches {
+    if journal.level == Level::None {
+        return caches;
+    }
+    let (caches, trouble) = caches.remembering(journal::notes(&journal.path));
+    if let Some(error) = trouble {
+        error!(%error, "the note of suspect caches cannot be read: all caches are suspect");
+    }
+    for name in caches.names().filter(|name| caches.regarded(name) != Some(Regard::Trusted)) {
+        warn!(cache = &**name, "the cache is suspect: removals leave it out until it answers and is emptied");
+    }
+    caches
+}
+
+/// No cache's jobs may fill the queue, in number or in bytes.
+fn bounds(config: &Config) -> BTreeMap<Arc<str>, Owed> {
+    let bytes = config.queue.max_bytes / 2;
+    config.caches.iter().map(|cache| (cache.name.as_str().into(), Owed { jobs: cache.owed, bytes })).collect()
 }
 
 fn queue(config: &QueueConfig, workers: &WorkersConfig, clock: Clock) -> Queue {

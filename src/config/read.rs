@@ -99,7 +99,7 @@ impl Raw {
         let mut config = self.config;
         config.secret = self.secret.check(problems);
         config.store = self.store.check(problems);
-        config.caches = caches::check(self.caches, problems);
+        config.caches = caches::check(self.caches, config.queue.capacity, problems);
         config.server.check(problems);
         config.auth.check(problems);
         config.workers.check(problems);

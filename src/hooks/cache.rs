@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{HookError, Hooks, copy_keys, member_of};
 use crate::{
+    caches::Awaited,
     clock::Timestamp,
     event::Entity,
     job::{CopyHeld, Job},
@@ -18,6 +19,10 @@ pub(super) async fn run(hooks: &Hooks, attempts: &[Attempt]) -> Vec<Outcome> {
     let mut outcomes: Vec<Option<Outcome>> = attempts.iter().map(|_| None).collect();
     let mut reads = Vec::new();
     for (index, attempt) in attempts.iter().enumerate() {
+        if let Some(outcome) = still_waits(hooks, attempt) {
+            outcomes[index] = Some(outcome);
+            continue;
+        }
         match (Read::of(hooks, &attempt.job), attempt.phase) {
             (Err(error), _) => outcomes[index] = Some(failed(&error)),
             (Ok(read), Phase::Work) => reads.push((index, read)),
@@ -32,6 +37,19 @@ pub(super) async fn run(hooks: &Hooks, attempts: &[Attempt]) -> Vec<Outcome> {
         outcomes[index] = Some(outcome);
     }
     outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| failed(&HookError::NoResource))).collect()
+}
+
+/// A copy that only has to go from caches that are still away, or are left out by now: it has gone from the others.
+fn still_waits(hooks: &Hooks, attempt: &Attempt) -> Option<Outcome> {
+    if attempt.waits_for.is_empty() {
+        return None;
+    }
+    match (hooks.caches.awaited(&attempt.waits_for), attempt.phase) {
+        (Awaited::Answers, _) => None,
+        (Awaited::Away(failure), _) => Some(failed(&HookError::Caches(failure))),
+        (Awaited::LeftOut, Phase::Work) => Some(done()),
+        (Awaited::LeftOut, Phase::Evict(ending)) => Some(Outcome::Evicted(ending)),
+    }
 }
 
 /// A read that a job tells of.
@@ -160,7 +178,7 @@ async fn delete_copies(hooks: &Hooks, reads: &[&Read<'_>]) -> Result<(), HookErr
     let keys: Vec<_> = keys.collect::<Option<Vec<_>>>().ok_or(HookError::Unreadable)?.concat();
     let mut removal = hooks.caches.removal();
     removal.delete(&keys).await;
-    removal.error().map_or(Ok(()), |error| Err(HookError::Caches(error)))
+    removal.failure().map_or(Ok(()), |failure| Err(HookError::Caches(failure)))
 }
 
 fn settle(result: Result<(), HookError>, outcome: Outcome) -> Outcome {
@@ -172,5 +190,5 @@ fn done() -> Outcome {
 }
 
 fn failed(error: &HookError) -> Outcome {
-    Outcome::Failed { error: error.to_string(), fan_out: None }
+    Outcome::Failed { error: error.to_string(), waits_for: error.waits_for(), fan_out: None }
 }

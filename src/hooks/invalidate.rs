@@ -4,7 +4,7 @@ use tracing::{debug, error};
 
 use super::{HookError, Hooks, copy_keys};
 use crate::{
-    caches::{CopyKey, Removal},
+    caches::{Awaited, CopyKey, Failure, Removal},
     event::Entity,
     fan_out::FanOut,
     job::Job,
@@ -30,13 +30,22 @@ pub(super) async fn run(hooks: &Hooks, attempt: &Attempt) -> Outcome {
             Outcome::Done { fan_out: Some(fan_out), follow_ups: follow_ups(hooks, job) }
         }
         Ok(false) => Outcome::Yield(fan_out),
-        Err(error) => Outcome::Failed { error: error.to_string(), fan_out: Some(fan_out) },
+        Err(error) => {
+            Outcome::Failed { error: error.to_string(), waits_for: error.waits_for(), fan_out: Some(fan_out) }
+        }
     }
 }
 
 /// Goes on with the fan-out. Returns whether it is complete.
 async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, HookError> {
     let resource = hooks.resource(&job.entity)?;
+    match fan_out.awaited().map(|caches| hooks.caches.awaited(caches)) {
+        // The others have been emptied: asking them again would cost fresh copies.
+        Some(Awaited::Away(failure)) => return Err(HookError::Caches(failure)),
+        // The members stay until they expire, for no lap has come to its end in all caches.
+        Some(Awaited::LeftOut) if !fan_out.has_unnamed => return Ok(true),
+        Some(Awaited::LeftOut | Awaited::Answers) | None => {}
+    }
     if !fan_out.marked {
         let mark = StaleMark {
             at: job.occurred_at.unwrap_or(job.accepted_at),
@@ -75,7 +84,7 @@ impl Chunk<'_> {
         let (members, keys) = self.keys_of(&page.held, fan_out).await?;
         let deleted = self.removal.delete(&keys).await;
         fan_out.tally.deleted += deleted.deleted;
-        match self.removal.error() {
+        match self.removal.failure() {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
                 let forgotten = relations.forget(self.entity, &members).await;
@@ -83,9 +92,10 @@ impl Chunk<'_> {
                 fan_out.tally.matched += members.len() as u64;
                 fan_out.tally.absent += deleted.absent;
             }
-            Some(error) => {
+            Some(failure) => {
                 fan_out.tally.failed += deleted.failed;
-                fan_out.incomplete = Some(error.into());
+                fan_out.incomplete = Some(failure.sentence.into());
+                fan_out.waits_for.extend(failure.waits_for);
             }
         }
         Ok(fan_out.advance(page.next))
@@ -112,6 +122,7 @@ impl Chunk<'_> {
                 None => {
                     self.hooks.metrics.vault_missing.inc();
                     fan_out.tally.failed += 1;
+                    fan_out.has_unnamed = true;
                     fan_out.incomplete = Some("a holder has no readable vault entry".into());
                 }
             }
@@ -121,9 +132,11 @@ impl Chunk<'_> {
 
     /// The lap is complete: either all is gone, or the next attempt goes round again.
     async fn finish(&self, fan_out: &mut FanOut) -> Result<(), HookError> {
-        if let Some(incomplete) = fan_out.incomplete.take() {
+        if let Some(incomplete) = &fan_out.incomplete {
+            let waits_for = fan_out.waits_for.iter().cloned().collect();
+            let failure = Failure { sentence: incomplete.to_string(), waits_for };
             fan_out.restart();
-            return Err(HookError::Caches(incomplete.into()));
+            return Err(HookError::Caches(failure));
         }
         for _ in 0..COMPACT_CALLS {
             let more = self.hooks.relations.compact(self.entity).await;

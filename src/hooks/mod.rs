@@ -8,7 +8,7 @@ mod invalidate;
 use std::sync::Arc;
 
 use crate::{
-    caches::{Caches, CopyKey},
+    caches::{Caches, CopyKey, Failure, WaitsFor},
     clock::Clock,
     event::{AccessToken, Entity},
     job::Job,
@@ -71,8 +71,17 @@ enum HookError {
     NoResource,
     #[error("a variant's key is unreadable")]
     Unreadable,
-    #[error("{0}")]
-    Caches(String),
+    #[error("{}", .0.sentence)]
+    Caches(Failure),
+}
+
+impl HookError {
+    fn waits_for(&self) -> WaitsFor {
+        match self {
+            Self::Caches(failure) => failure.waits_for.clone(),
+            Self::Store(_) | Self::NoResource | Self::Unreadable => WaitsFor::default(),
+        }
+    }
 }
 
 /// The keys of a member's copies in every cache.

@@ -2,16 +2,16 @@
 //! notifies after unlocking.
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::sync::Notify;
 
 use super::{
-    Attempt, JobState, JobView, Outcome, Pushed, QueueLimits, QueueView, Room, Settled, Watch, entry::Entry,
-    state::State,
+    Attempt, JobState, JobView, Outcome, Owed, Pushed, QueueLimits, QueueView, Room, Settled, Watch,
+    entry::Entry, state::State,
 };
 use crate::{
     clock::Clock,
@@ -155,9 +155,14 @@ impl Queue {
         views
     }
 
-    /// Invalidations that wait or are tried again after a failure.
+    /// Invalidations and evictions that wait or are tried again after a failure.
     pub fn suspended(&self) -> usize {
         self.lock().schedule.suspended()
+    }
+
+    /// What is owed to caches, by their names.
+    pub fn owed(&self) -> BTreeMap<Arc<str>, Owed> {
+        self.lock().schedule.owed()
     }
 
     /// The queue at a glance.
@@ -171,6 +176,7 @@ impl Queue {
             dead: state.ended.dead(),
             bytes: state.schedule.bytes(),
             suspended: state.schedule.suspended(),
+            owed: state.schedule.owed(),
             by_priority: queued.by_priority.clone(),
             by_topic: queued.by_topic.clone(),
             oldest_age: oldest_by_priority.values().max().copied().unwrap_or(Duration::ZERO),

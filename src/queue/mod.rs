@@ -21,9 +21,10 @@ pub use keep::KeepAnew;
 pub use reserve::Reserved;
 pub use retry::RetryPolicy;
 pub use schedule::{Aging, Room};
-pub use view::{JobState, JobView, QueueView, Tally};
+pub use view::{JobState, JobView, Owed, QueueView, Tally};
 
 use crate::{
+    caches::WaitsFor,
     fan_out::FanOut,
     job::{Job, JobId},
     journal::Ref,
@@ -82,6 +83,8 @@ pub enum Outcome {
         error: String,
         /// For an invalidation: how far it came.
         fan_out: Option<FanOut>,
+        /// The caches that it waits for, if they alone are in the way.
+        waits_for: WaitsFor,
     },
 }
 

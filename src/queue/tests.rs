@@ -83,7 +83,7 @@ fn settle(queue: &Queue, id: JobId, outcome: Outcome, jitter: f64) -> JobState {
 }
 
 fn failed(error: &str) -> Outcome {
-    Outcome::Failed { error: error.to_owned(), fan_out: None }
+    Outcome::Failed { error: error.to_owned(), fan_out: None, waits_for: Box::default() }
 }
 
 fn done() -> Outcome {
