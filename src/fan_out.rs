@@ -31,10 +31,13 @@ impl FanOut {
         self.next
     }
 
-    /// At the beginning of a lap nothing has failed yet.
-    pub fn begin_turn(&mut self) {
+    /// At the beginning of a lap nothing has failed yet. One that drops no member meets all of them again.
+    pub fn begin_turn(&mut self, drops_members: bool) {
         if self.is_at_start() {
             self.tally.failed = 0;
+            if !drops_members {
+                self.tally.matched = 0;
+            }
             self.incomplete = None;
             self.waits_for.clear();
             self.has_unnamed = false;

@@ -112,6 +112,7 @@ mod tests {
             copy: None,
             payload: None,
             depth: 0,
+            recheck: false,
         }
     }
 
@@ -141,7 +142,7 @@ mod tests {
                 fan_out: None,
                 waits_for: Box::default(),
             },
-            Outcome::Evicted(crate::queue::Ending::Dead),
+            Outcome::Evicted { ending: crate::queue::Ending::Dead, follow_ups: Vec::new() },
         ] {
             let taken = kit.queue.take(Room { jobs: 1, fan_outs: 1 }).await;
             let settled = kit.queue.settle(taken[0].job.id, outcome, 0, 0.0);

@@ -86,14 +86,14 @@ impl Worker {
         Done::FanOut
     }
 
-    /// Gives a job back. What follows from it is kept first, in one record with its end (DESIGN 5).
+    /// Gives a job back. What follows from it is kept first, in one record with its end where it is done (DESIGN 5).
     fn settle(&self, ran: Ran, outcome: Outcome) {
-        let follow_ups = match &outcome {
-            Outcome::Done { follow_ups, .. } if !follow_ups.is_empty() => follow_ups,
-            _ => return self.give_back(&ran, outcome, 0),
-        };
-        let jobs = follow_ups.iter().map(Kept::first);
-        let record = Record::new(jobs, ran.attempt.kept.clone(), self.clock.accepted());
+        let follow_ups = outcome.follow_ups();
+        if follow_ups.is_empty() {
+            return self.give_back(&ran, outcome, 0);
+        }
+        let ended = if ends_with_follow_ups(&outcome) { ran.attempt.kept.clone() } else { Vec::new() };
+        let record = Record::new(follow_ups.iter().map(Kept::first), ended, self.clock.accepted());
         let worker = self.clone();
         let then = move |written: Result<u32, JournalError>| match written {
             Ok(segment) => worker.give_back(&ran, outcome, segment),
@@ -116,7 +116,7 @@ impl Worker {
     /// `segment`: where the journal keeps the follow-ups, and has let the job go in the same record.
     fn give_back(&self, ran: &Ran, outcome: Outcome, segment: u32) {
         let Attempt { job, waited, .. } = &ran.attempt;
-        let let_go_already = matches!(&outcome, Outcome::Done { follow_ups, .. } if !follow_ups.is_empty());
+        let let_go_already = ends_with_follow_ups(&outcome);
         self.metrics.job_ran(job.job_type, *waited, ran.ran);
         if let Outcome::Failed { error, .. } = &outcome {
             self.metrics.job_failed(job.job_type);
@@ -134,6 +134,11 @@ impl Worker {
             span_of(job).in_scope(|| debug!(state = state.as_str(), "job ended"));
         }
     }
+}
+
+/// Whether the journal lets a job go in the record of its follow-ups. One that was evicted may live on as a dead letter.
+fn ends_with_follow_ups(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Done { follow_ups, .. } if !follow_ups.is_empty())
 }
 
 /// Something that was under way is over.

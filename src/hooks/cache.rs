@@ -25,10 +25,10 @@ pub(super) async fn run(hooks: &Hooks, attempts: &[Attempt]) -> Vec<Outcome> {
         }
         match (Read::of(hooks, &attempt.job), attempt.phase) {
             (Err(error), _) => outcomes[index] = Some(failed(&error)),
-            (Ok(read), Phase::Work) => reads.push((index, read)),
-            (Ok(read), Phase::Evict(ending)) => {
-                outcomes[index] =
-                    Some(settle(delete_copies(hooks, &[&read]).await, Outcome::Evicted(ending)));
+            (Ok(read), Phase::Work) if !attempt.job.recheck => reads.push((index, read)),
+            (Ok(read), phase) => {
+                let deleted = delete_copies(hooks, &[&read]).await;
+                outcomes[index] = Some(settle(deleted, evicted(hooks, &attempt.job, phase)));
             }
         }
     }
@@ -47,8 +47,7 @@ fn still_waits(hooks: &Hooks, attempt: &Attempt) -> Option<Outcome> {
     match (hooks.caches.awaited(&attempt.waits_for), attempt.phase) {
         (Awaited::Answers, _) => None,
         (Awaited::Away(failure), _) => Some(failed(&HookError::Caches(failure))),
-        (Awaited::LeftOut, Phase::Work) => Some(done()),
-        (Awaited::LeftOut, Phase::Evict(ending)) => Some(Outcome::Evicted(ending)),
+        (Awaited::LeftOut, phase) => Some(evicted(hooks, &attempt.job, phase)),
     }
 }
 
@@ -116,11 +115,12 @@ async fn record_together(hooks: &Hooks, reads: &[Read<'_>]) -> Result<Vec<Outcom
         .collect();
     let mut outcomes: Vec<Outcome> = reads.iter().map(|_| done()).collect();
     if !stale.is_empty() {
-        let evicted = evict(hooks, reads, &stale).await;
-        if let Err(error) = evicted {
-            for (index, _) in stale {
-                outcomes[index] = failed(&error);
-            }
+        let gone = evict(hooks, reads, &stale).await;
+        for (index, _) in stale {
+            outcomes[index] = match &gone {
+                Ok(()) => evicted(hooks, reads[index].job, Phase::Work),
+                Err(error) => failed(error),
+            };
         }
     }
     Ok(outcomes)
@@ -159,11 +159,14 @@ fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: Timestamp) 
 }
 
 /// First the relationship, then the copy (DESIGN 7, rule 3). A holder who was recorded again meanwhile keeps the
-/// relationship: its stamp is another.
+/// relationship: its stamp is another. Where caches may fill late the relationship is left to expire.
 async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> Result<(), HookError> {
     let mut members: HashMap<&Entity, Vec<(Member, Stamp)>> = HashMap::new();
     for (index, stamp) in stale {
         let read = &reads[*index];
+        if read.resource.recheck.is_some() {
+            continue;
+        }
         members.entry(&read.job.entity).or_default().push((read.member.clone(), *stamp));
     }
     for (entity, members) in &members {
@@ -183,6 +186,15 @@ async fn delete_copies(hooks: &Hooks, reads: &[&Read<'_>]) -> Result<(), HookErr
 
 fn settle(result: Result<(), HookError>, outcome: Outcome) -> Outcome {
     result.map_or_else(|error| failed(&error), |()| outcome)
+}
+
+/// How a job ends whose copy is gone; from a cache that fills late it has to go again.
+fn evicted(hooks: &Hooks, job: &Job, phase: Phase) -> Outcome {
+    let follow_ups = hooks.again(job).into_iter().collect();
+    match phase {
+        Phase::Work => Outcome::Done { fan_out: None, follow_ups },
+        Phase::Evict(ending) => Outcome::Evicted { ending, follow_ups },
+    }
 }
 
 fn done() -> Outcome {

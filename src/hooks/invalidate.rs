@@ -25,8 +25,10 @@ pub(super) async fn run(hooks: &Hooks, attempt: &Attempt) -> Outcome {
     let (job, mut fan_out) = (&*attempt.job, attempt.fan_out.clone());
     match turn(hooks, job, &mut fan_out).await {
         Ok(true) => {
-            let latency = hooks.clock.now().since(job.accepted_at);
-            hooks.metrics.invalidation_seconds.observe(latency.as_secs_f64());
+            if !job.recheck {
+                let latency = hooks.clock.now().since(job.accepted_at);
+                hooks.metrics.invalidation_seconds.observe(latency.as_secs_f64());
+            }
             Outcome::Done { fan_out: Some(fan_out), follow_ups: follow_ups(hooks, job) }
         }
         Ok(false) => Outcome::Yield(fan_out),
@@ -46,7 +48,8 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
         Some(Awaited::LeftOut) if !fan_out.has_unnamed => return Ok(true),
         Some(Awaited::LeftOut | Awaited::Answers) | None => {}
     }
-    if !fan_out.marked {
+    // Another mark would make stale what was read since the first one.
+    if !fan_out.marked && !job.recheck {
         let mark = StaleMark {
             at: job.occurred_at.unwrap_or(job.accepted_at),
             life: resource.horizon + 2 * resource.guard,
@@ -54,10 +57,12 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
         // `stale` first, then the members (DESIGN 7, rule 1).
         let marked = hooks.relations.invalidate(&job.entity, mark).await;
         marked.map_err(|error| hooks.store_failed(error))?;
-        fan_out.marked = true;
     }
-    fan_out.begin_turn();
-    let mut chunk = Chunk { hooks, entity: &job.entity, resource, removal: hooks.caches.removal() };
+    fan_out.marked = true;
+    let drops_members = job.recheck || resource.recheck.is_none();
+    fan_out.begin_turn(drops_members);
+    let removal = hooks.caches.removal();
+    let mut chunk = Chunk { hooks, entity: &job.entity, resource, removal, drops_members };
     for _ in 0..CHUNKS_PER_TURN {
         if chunk.remove_next(fan_out).await? {
             return chunk.finish(fan_out).await.map(|()| true);
@@ -72,6 +77,8 @@ struct Chunk<'a> {
     entity: &'a Entity,
     resource: &'a Resource,
     removal: Removal<'a>,
+    /// Whether this is the last time that the copies are removed.
+    drops_members: bool,
 }
 
 impl Chunk<'_> {
@@ -87,8 +94,10 @@ impl Chunk<'_> {
         match self.removal.failure() {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
-                let forgotten = relations.forget(self.entity, &members).await;
-                forgotten.map_err(|error| self.hooks.store_failed(error))?;
+                if self.drops_members {
+                    let forgotten = relations.forget(self.entity, &members).await;
+                    forgotten.map_err(|error| self.hooks.store_failed(error))?;
+                }
                 fan_out.tally.matched += members.len() as u64;
                 fan_out.tally.absent += deleted.absent;
             }
@@ -149,6 +158,9 @@ impl Chunk<'_> {
 }
 
 fn follow_ups(hooks: &Hooks, job: &Job) -> Vec<Job> {
+    if job.recheck {
+        return Vec::new();
+    }
     let made = hooks.rules.follow_ups(job, &hooks.resources, hooks.clock.accepted());
     for Skipped { rule, reason } in made.skipped {
         hooks.metrics.follow_ups_skipped.with_label_values(&[reason.as_str()]).inc();
@@ -159,5 +171,5 @@ fn follow_ups(hooks: &Hooks, job: &Job) -> Vec<Job> {
             debug!(job.id = %job.id, rule, reason = reason.as_str(), "no follow-up");
         }
     }
-    made.jobs
+    made.jobs.into_iter().chain(hooks.again(job)).collect()
 }

@@ -56,6 +56,12 @@ impl Hooks {
         self.resources.get(&entity.resource_type).ok_or(HookError::NoResource)
     }
 
+    /// The job that does again what this one has done, for caches that fill late, where there are such.
+    fn again(&self, job: &Job) -> Option<Job> {
+        let delay = self.resource(&job.entity).ok()?.recheck.filter(|_| !job.recheck)?;
+        Some(job.again(delay, self.clock.accepted()))
+    }
+
     fn store_failed(&self, error: StoreError) -> HookError {
         self.metrics.errors.with_label_values(&["store"]).inc();
         error.into()

@@ -99,11 +99,9 @@ impl Queue {
     /// `jitter`, 0 to 1, spreads retries.
     pub fn settle(&self, id: JobId, outcome: Outcome, segment: u32, jitter: f64) -> Settled {
         let mut state = self.lock();
-        if let Outcome::Done { follow_ups, .. } = &outcome {
-            for job in follow_ups {
-                let (job, kept) = kept_first((job.clone(), segment));
-                state.push(job, kept, &self.clock);
-            }
+        for job in outcome.follow_ups() {
+            let (job, kept) = kept_first((job.clone(), segment));
+            state.push(job, kept, &self.clock);
         }
         let settled = state.settle(id, outcome, &self.limits.retry, jitter, &self.clock);
         drop(state);

@@ -32,6 +32,7 @@ fn job(n: u64, priority: u16, ready_at: u64) -> Job {
         copy: None,
         payload: None,
         depth: 0,
+        recheck: false,
     }
 }
 
@@ -378,7 +379,7 @@ async fn a_cache_job_that_expires_is_given_out_to_be_evicted() {
     tokio::time::advance(Duration::from_secs(1)).await;
     let taken = take(&queue);
     assert_eq!(taken.phase, Phase::Evict(Ending::Expired));
-    settle(&queue, taken.job.id, Outcome::Evicted(Ending::Expired), 0.0);
+    settle(&queue, taken.job.id, Outcome::Evicted { ending: Ending::Expired, follow_ups: Vec::new() }, 0.0);
     assert_eq!(queue.job(taken.job.id).unwrap().state, JobState::Expired);
 }
 
@@ -401,7 +402,7 @@ async fn a_cache_job_that_keeps_failing_is_evicted_and_becomes_a_dead_letter() {
         settle(&queue, id, failed("cache unavailable"), 0.0);
     }
     queue.take(room(1)).await;
-    settle(&queue, id, Outcome::Evicted(Ending::Dead), 0.0);
+    settle(&queue, id, Outcome::Evicted { ending: Ending::Dead, follow_ups: Vec::new() }, 0.0);
     let view = queue.job(id).unwrap();
     assert_eq!((view.state, view.last_error.as_deref()), (JobState::Dead, Some("cache unavailable")));
     assert_eq!(queue.view().dead, 1);
@@ -610,7 +611,7 @@ async fn a_job_that_is_given_up_is_kept_as_a_dead_letter_only_when_its_copy_is_g
     }
     assert_eq!(queue.to_keep_anew(Some(1), 10)[0].dead, None, "its copy is still to be evicted");
     queue.take(room(1)).await;
-    let settled = queue.settle(id, Outcome::Evicted(Ending::Dead), 0, 0.0);
+    let settled = queue.settle(id, Outcome::Evicted { ending: Ending::Dead, follow_ups: Vec::new() }, 0, 0.0);
     assert_eq!(settled.dead.unwrap().dead.as_deref(), Some("unavailable"));
     assert!(settled.let_go.is_empty(), "it stays in the journal");
 }

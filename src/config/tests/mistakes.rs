@@ -58,10 +58,6 @@ fn what_is_not_built_yet_is_refused_by_name() {
             "F:2: caches[0].kind: kind: pubsub is not built yet: only redis is",
         ),
         (
-            "resources:\n  Posts:\n    cache_keys: [k]\n    ttl: 1\n    recheck: 5\n",
-            "F:5: resources.Posts.recheck: recheck is not built",
-        ),
-        (
             "job_manager:\n  job_rules:\n    - job:\n        job_type: revoke\n        resource_type: a\n        entity_id: b\n",
             "F:4: job_manager.job_rules[0].job.job_type: job type revoke is not built yet",
         ),
