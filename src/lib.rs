@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod notebook;
 pub mod open_files;
 pub mod queue;
+pub mod reconcile;
 pub mod redis_pool;
 pub mod relations;
 pub mod resource;

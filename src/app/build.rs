@@ -100,7 +100,7 @@ impl Parts {
         health.replaying(log.is_some());
         let mut pools = Vec::new();
         let (relations, embedded) = store(&config.store, clock, &mut pools)?;
-        let caches = caches(&config.caches, &mut pools)?;
+        let caches = caches(config, &mut pools)?;
         let hooks = Hooks {
             relations: relations.clone(),
             caches: remembering(Caches::new(caches, metrics.clone()), &config.journal),
@@ -247,19 +247,18 @@ fn store(config: &StoreConfig, clock: Clock, pools: &mut Vec<(String, RedisPool)
     }
 }
 
-fn caches(
-    configs: &[CacheConfig],
-    pools: &mut Vec<(String, RedisPool)>,
-) -> anyhow::Result<Vec<Box<dyn Cache>>> {
+fn caches(config: &Config, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Result<Vec<Box<dyn Cache>>> {
     let mut caches: Vec<Box<dyn Cache>> = Vec::new();
-    for CacheConfig { name, target, .. } in configs {
+    let store_prefix = config.store.prefix().unwrap_or_default();
+    for CacheConfig { name, target, .. } in &config.caches {
         match target {
             CacheTarget::Redis(config) => {
                 let tls = config.tls.read().with_context(|| format!("cache {name}"))?;
                 let pool = RedisPool::with_tls(config.url.expose(), &tls, CACHE_CONNECTIONS, config.timeout)?;
                 info!(cache = name, server = %config.url.server(), "a cache is Redis");
                 pools.push((format!("cache:{name}"), pool.clone()));
-                caches.push(Box::new(RedisCache::new(name.clone(), pool, config.key_prefix.clone())));
+                let cache = RedisCache::new(name.clone(), pool, config.key_prefix.clone());
+                caches.push(Box::new(cache.beside_store(store_prefix)));
             }
         }
     }

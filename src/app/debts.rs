@@ -11,28 +11,37 @@ use super::build::Parts;
 use crate::{
     caches::{Caches, Regard},
     hooks::Hooks,
+    queue::RetryPolicy,
+    reconcile::Sweep,
 };
 
 /// Between two looks, and the longest that one waits for an answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// When a cache that answers and could not be emptied is tried again.
+const AGAIN: RetryPolicy = RetryPolicy { max_attempts: u32::MAX, base: PAUSE, cap: Duration::from_secs(30) };
+
 pub(super) async fn run(parts: Parts, cancelled: CancellationToken) {
     let caches: Vec<Arc<str>> = parts.hooks.caches.names().cloned().collect();
-    let watches = caches.iter().map(|cache| watch(&parts, cache));
+    let watches = caches.iter().map(|cache| watch(&parts, cache, &cancelled));
     cancelled.run_until_cancelled(join_all(watches)).await;
 }
 
 /// Looks after one cache, for ever.
-async fn watch(parts: &Parts, cache: &Arc<str>) {
+async fn watch(parts: &Parts, cache: &Arc<str>, cancelled: &CancellationToken) {
     let mut ticks = tokio::time::interval(PAUSE);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failures = 0;
     loop {
         ticks.tick().await;
         let caches = &parts.hooks.caches;
         match caches.regarded(cache) {
             Some(Regard::Trusted) if is_past_bound(parts, cache) => suspect(parts, cache).await,
             Some(Regard::Suspect | Regard::Returning) if caches.answers(cache, PAUSE).await => {
-                empty(parts, cache).await;
+                failures = if empty(parts, cache, cancelled).await { 0 } else { failures + 1 };
+                if failures > 0 {
+                    tokio::time::sleep(AGAIN.delay(failures, fastrand::f64())).await;
+                }
             }
             _ => {}
         }
@@ -59,11 +68,29 @@ async fn suspect(parts: &Parts, cache: &Arc<str>) {
 }
 
 /// Removes every copy from a suspect cache: nobody knows which of them are stale. What is interrupted begins again.
-async fn empty(parts: &Parts, cache: &Arc<str>) {
-    let caches = &parts.hooks.caches;
+/// Returns whether all of them are gone.
+async fn empty(parts: &Parts, cache: &Arc<str>, cancelled: &CancellationToken) -> bool {
+    let Hooks { caches, resources, .. } = &*parts.hooks;
     // Before anything is looked for: what is stale from now on is removed as in any other cache.
     caches.let_return(cache);
     info!(cache = &**cache, "the suspect cache answers again and is being emptied");
+    let sweep = Sweep { caches, resources, clock: parts.clock, dry_run: false, progress: &|_| {}, cancelled };
+    match sweep.one(cache).await {
+        Ok(swept) => {
+            let copies = swept.deleted;
+            info!(cache = &**cache, copies, "the suspect cache is emptied: removals wait for it again");
+            let trust = |caches: &Caches, name: &str| caches.trust(name);
+            if let Err(error) = noted(parts, cache, trust).await {
+                warn!(cache = &**cache, %error, "it is not noted that the cache is emptied: the next start does it again");
+            }
+            true
+        }
+        Err(error) => {
+            caches.leave_out_again(cache);
+            warn!(cache = &**cache, %error, "the suspect cache could not be emptied");
+            false
+        }
+    }
 }
 
 /// Notes write to a disk.

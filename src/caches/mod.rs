@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 
 use crate::{metrics::Metrics, notebook::Notebook, queue::Tally};
 
+mod inspect;
 pub mod redis;
 mod suspects;
 mod target;
@@ -16,6 +17,8 @@ use target::Target;
 
 /// The names of caches that something waits for.
 pub type WaitsFor = Box<[Arc<str>]>;
+
+pub use inspect::{Inspect, Life, ScanCursor, Scanned};
 
 /// A copy's key in every cache, before a cache's own prefix. It holds an access token, so it does not print.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -37,6 +40,11 @@ pub trait Cache: Send + Sync {
 
     /// Asks whether the cache answers.
     fn ping(&self) -> BoxFuture<'_, Result<(), CacheError>>;
+
+    /// The cache as one that tells what it holds; `None` where it cannot.
+    fn inspect(&self) -> Option<&dyn Inspect> {
+        None
+    }
 }
 
 /// Why copies could not be deleted. It may pass; the deletion is to be tried again.
@@ -152,6 +160,11 @@ impl Caches {
             }
         }
         Failure::of(away).map_or(Awaited::LeftOut, Awaited::Away)
+    }
+
+    /// Each cache, in the configured order.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Cache> {
+        self.targets.iter().map(Target::cache)
     }
 
     /// Begins to remove copies. What fails once is not asked again until the next removal begins.

@@ -42,6 +42,10 @@ impl Target {
         &self.name
     }
 
+    pub(super) fn cache(&self) -> &dyn Cache {
+        &*self.cache
+    }
+
     pub(super) fn away(&self) -> Option<CacheError> {
         self.lock().away.clone()
     }

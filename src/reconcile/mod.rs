@@ -1,0 +1,6 @@
+//! Index and caches, compared as they are.
+
+mod pace;
+mod sweep;
+
+pub use sweep::{Sweep, SweepError, Swept};
