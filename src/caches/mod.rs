@@ -159,7 +159,7 @@ impl Caches {
                 },
             }
         }
-        Failure::of(away).map_or(Awaited::LeftOut, Awaited::Away)
+        Failure::of(&away).map_or(Awaited::LeftOut, Awaited::Away)
     }
 
     /// Each cache, in the configured order.
@@ -190,7 +190,7 @@ impl Caches {
 }
 
 impl Failure {
-    fn of(failed: Vec<(&Target, CacheError)>) -> Option<Self> {
+    fn of(failed: &[(&Target, CacheError)]) -> Option<Self> {
         let sentences: Vec<String> =
             failed.iter().map(|(target, error)| format!("cache {}: {error}", target.name())).collect();
         let waits_for = failed.iter().map(|(target, _)| target.name().clone()).collect();
@@ -235,7 +235,8 @@ impl Removal<'_> {
     /// The caches that failed and why; `None` where all copies are gone.
     pub fn failure(&self) -> Option<Failure> {
         let failed = self.caches.targets.iter().zip(&self.failed);
-        Failure::of(failed.filter_map(|(target, failed)| Some((target, failed.clone()?))).collect())
+        let failed = failed.filter_map(|(target, failed)| Some((target, failed.clone()?)));
+        Failure::of(&failed.collect::<Vec<_>>())
     }
 }
 

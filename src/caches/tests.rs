@@ -56,3 +56,44 @@ async fn a_cache_that_answers_a_ping_is_asked_again() {
     caches.removal().delete(&keys).await;
     assert_eq!(asked.lock().unwrap().len(), 2);
 }
+
+#[tokio::test]
+async fn a_cache_is_suspect_for_the_next_process_too_until_it_is_trusted_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let remembering = || {
+        let (caches, trouble) = caches(&asked, &[("inner", true), ("outer", true)])
+            .remembering(Notebook::in_folder(folder.path()));
+        assert!(trouble.is_none(), "{trouble:?}");
+        caches
+    };
+    remembering().suspect("outer").unwrap();
+    let next = remembering();
+    assert_eq!(
+        (next.regarded("inner"), next.regarded("outer")),
+        (Some(Regard::Trusted), Some(Regard::Suspect))
+    );
+    next.removal().delete(&[CopyKey("/posts/42".to_owned())]).await;
+    assert_eq!(*asked.lock().unwrap(), ["inner"]);
+    next.let_return("outer");
+    assert_eq!(remembering().regarded("outer"), Some(Regard::Suspect), "it has not been emptied yet");
+    next.trust("outer").unwrap();
+    assert_eq!(remembering().regarded("outer"), Some(Regard::Trusted));
+}
+
+#[test]
+fn where_it_cannot_be_read_which_caches_are_suspect_all_are() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("suspect-caches.json"), "torn").unwrap();
+    let notes = || Notebook::in_folder(folder.path());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (both, trouble) = caches(&asked, &[("inner", true), ("outer", true)]).remembering(notes());
+    assert!(trouble.is_some());
+    both.trust("inner").unwrap();
+    let (next, trouble) = caches(&asked, &[("inner", true), ("outer", true)]).remembering(notes());
+    assert!(trouble.is_none());
+    assert_eq!(
+        (next.regarded("inner"), next.regarded("outer")),
+        (Some(Regard::Trusted), Some(Regard::Suspect))
+    );
+}

@@ -8,7 +8,7 @@ use crate::{
     clock::Timestamp,
     event::Entity,
     job::{CopyHeld, Job},
-    judge::{ReadTime, Reason, Verdict, judge},
+    judge::{ReadTime, Reason, Verdict, judge, judge_given},
     queue::{Attempt, Outcome, Phase},
     relations::{Member, Recorded, Recording, Stamp, StoreError},
     resource::Resource,
@@ -149,10 +149,10 @@ fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: Timestamp) 
     let margins = read.resource.margins();
     let by_entity = judge(time, recorded.stale, now, margins);
     let by_loss = judge(time, hooks.trust.stale(now, margins), now, margins);
-    let reason = match (by_entity, by_loss) {
-        (Verdict::Evict(reason), _) => reason,
-        (Verdict::Keep, Verdict::Evict(_)) => Reason::IndexLost,
-        (Verdict::Keep, Verdict::Keep) => return false,
+    let reason = match (by_entity, judge_given(time, recorded.generation), by_loss) {
+        (Verdict::Evict(reason), ..) | (Verdict::Keep, Verdict::Evict(reason), _) => reason,
+        (Verdict::Keep, Verdict::Keep, Verdict::Evict(_)) => Reason::IndexLost,
+        (Verdict::Keep, Verdict::Keep, Verdict::Keep) => return false,
     };
     hooks.metrics.evictions.with_label_values(&[reason.as_str()]).inc();
     true

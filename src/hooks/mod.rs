@@ -108,3 +108,6 @@ fn member_of(job: &Job) -> Option<Member> {
     let copy = job.copy.as_deref()?;
     Some(Member { holder: copy.holder, variant: copy.cache_key.clone() })
 }
+
+#[cfg(test)]
+mod tests;

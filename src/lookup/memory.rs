@@ -61,7 +61,8 @@ impl Relations for Memory {
                 state.vault.insert(new.member.holder, new.vault.clone());
                 let at = (new.entity.clone(), new.member.position(), new.member.clone());
                 state.members.insert(at, new.expires_at);
-                Recorded { stamp: Stamp(0), stale: state.stale.get(&new.entity).copied() }
+                let stale = state.stale.get(&new.entity).copied();
+                Recorded { stamp: Stamp(0), stale, generation: stale.map_or(1, |stale| stale.generation) }
             };
             batch.iter().map(record).collect()
         })

@@ -93,6 +93,8 @@ pub struct Recorded {
     pub stamp: Stamp,
     /// The entity's `stale`, read after the member was written.
     pub stale: Option<Stale>,
+    /// The generation that a read that begins now is under: none above it was ever given out.
+    pub generation: u64,
 }
 
 /// What a store compares before it drops a member. Only the store that gave it knows its meaning.

@@ -80,7 +80,9 @@ async fn one_that_is_owed_too_much_is_suspect_until_it_is_back_and_all_its_old_c
         world.ledger.accepted_update(&service, post).await;
     }
     wait_until_empty([&world.cache, &outer]).await;
-    let suspect = |it: &Readiness| it.reasons.iter().any(|it| it.starts_with("cache:broken: ") && it.contains("suspect"));
+    let suspect = |it: &Readiness| {
+        it.reasons.iter().any(|it| it.starts_with("cache:broken: ") && it.contains("suspect"))
+    };
     service.wait_for("readiness names it as suspect", suspect).await;
     service.wait_until_empty().await;
     let readiness = service.wait_for("nothing waits for it any more", |it| !it.names("invalidations")).await;
@@ -104,7 +106,9 @@ async fn one_that_is_owed_too_much_is_suspect_until_it_is_back_and_all_its_old_c
     tell(&broken, &["ACL", "SETUSER", "default", "+scan"]).await;
     service.wait_until_done().await;
     assert_eq!(copies(&broken).await, 1, "what is nobody's copy is still there");
-    println!("a suspect cache: {stale} stale copies gone after {TOO_MANY} invalidations past a bound of {OWED}");
+    println!(
+        "a suspect cache: {stale} stale copies gone after {TOO_MANY} invalidations past a bound of {OWED}"
+    );
 
     // From now on it is a cache like the others.
     let post = world.ledger.accepted_read(&service, 10).await;

@@ -47,6 +47,7 @@ macro_rules! sentences {
             staleness: a_later_mark_with_a_shorter_life_does_not_shorten_stale,
             staleness: the_generation_grows_with_each_invalidation_and_never_goes_back,
             staleness: a_generation_that_was_asked_for_is_below_that_of_any_later_invalidation,
+            staleness: a_recording_tells_the_generation_of_its_moment,
             walking: an_entity_without_members_is_one_empty_page,
             walking: pages_are_about_the_limit_in_order_and_end_between_positions,
             walking: a_walk_goes_on_from_any_position,

@@ -126,8 +126,10 @@ impl<'txn> Tables<'txn> {
         self.stamp += 1;
         self.members.insert(key.as_slice(), (known.max(recording.expires_at.0), self.stamp))?;
         self.trim(&recording.entity, &key, now)?;
-        let stale = self.stale_row(&recording.entity)?.filter(|(ends, _)| !is_dead(*ends, now));
-        Ok(Recorded { stamp: Stamp(self.stamp), stale: stale.map(|(_, stale)| stale) })
+        let row = self.stale_row(&recording.entity)?;
+        let generation = row.map_or(0, |(_, stale)| stale.generation).max(self.time.latest());
+        let stale = row.filter(|(ends, _)| !is_dead(*ends, now)).map(|(_, stale)| stale);
+        Ok(Recorded { stamp: Stamp(self.stamp), stale, generation })
     }
 
     fn extend_vault(&mut self, recording: &Recording) -> Result<()> {

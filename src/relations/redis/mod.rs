@@ -276,12 +276,14 @@ impl From<PoolError> for StoreError {
     }
 }
 
-/// The answer for one entity: `stale`, then the value of each member.
+/// The answer for one entity: `stale`, the generation of a read that begins now, then the value of each member.
 fn recorded_of_entity(answer: Vec<Value>) -> Result<Vec<Recorded>, StoreError> {
     let mut answer = answer.into_iter();
-    let (at, generation): (Option<u64>, u64) = (read(answer.next())?, read(answer.next())?);
-    let stale = at.map(|at| Stale { at: Timestamp(at), generation });
-    answer.map(|value| Ok(Recorded { stamp: Stamp(read_value(Some(value))?), stale })).collect()
+    let (at, of_stale): (Option<u64>, u64) = (read(answer.next())?, read(answer.next())?);
+    let generation = read(answer.next())?;
+    let stale = at.map(|at| Stale { at: Timestamp(at), generation: of_stale });
+    let recorded = |value| Ok(Recorded { stamp: Stamp(read_value(Some(value))?), stale, generation });
+    answer.map(recorded).collect()
 }
 
 /// A member's value is its expiry in seconds and its stamp. It is compared whole: the microseconds of the stamp alone
