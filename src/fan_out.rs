@@ -31,11 +31,11 @@ impl FanOut {
         self.next
     }
 
-    /// At the beginning of a lap nothing has failed yet. One that drops no member meets all of them again.
-    pub fn begin_turn(&mut self, drops_members: bool) {
+    /// At the beginning of a lap nothing has failed yet. One that does not drop all members meets them again.
+    pub fn begin_turn(&mut self, drops_all: bool) {
         if self.is_at_start() {
             self.tally.failed = 0;
-            if !drops_members {
+            if !drops_all {
                 self.tally.matched = 0;
             }
             self.incomplete = None;

@@ -68,10 +68,12 @@ impl<'a> Read<'a> {
 
     fn recording(&self, hooks: &Hooks) -> Recording {
         let entry = VaultEntry { token: self.copy.token.clone(), user_id: self.copy.user_id.clone() };
+        // A copy that a cache fills so much later lives so much longer.
+        let fills = self.resource.recheck.unwrap_or_default();
         Recording {
             entity: self.job.entity.clone(),
             member: self.member.clone(),
-            expires_at: self.job.accepted_at.after(self.copy.life).after(self.resource.guard),
+            expires_at: self.job.accepted_at.after(self.copy.life).after(self.resource.guard + fills),
             vault: hooks.keys.seal(self.copy.holder, &entry),
             names_holder: entry.user_id.is_some(),
         }

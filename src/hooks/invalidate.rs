@@ -59,10 +59,8 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
         marked.map_err(|error| hooks.store_failed(error))?;
     }
     fan_out.marked = true;
-    let drops_members = job.recheck || resource.recheck.is_none();
-    fan_out.begin_turn(drops_members);
-    let removal = hooks.caches.removal();
-    let mut chunk = Chunk { hooks, entity: &job.entity, resource, removal, drops_members };
+    fan_out.begin_turn(resource.recheck.is_none());
+    let mut chunk = Chunk { hooks, entity: &job.entity, resource, removal: hooks.caches.removal() };
     for _ in 0..CHUNKS_PER_TURN {
         if chunk.remove_next(fan_out).await? {
             return chunk.finish(fan_out).await.map(|()| true);
@@ -77,8 +75,6 @@ struct Chunk<'a> {
     entity: &'a Entity,
     resource: &'a Resource,
     removal: Removal<'a>,
-    /// Whether this is the last time that the copies are removed.
-    drops_members: bool,
 }
 
 impl Chunk<'_> {
@@ -94,11 +90,9 @@ impl Chunk<'_> {
         match self.removal.failure() {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
-                if self.drops_members {
-                    let forgotten = relations.forget(self.entity, &members).await;
-                    forgotten.map_err(|error| self.hooks.store_failed(error))?;
-                }
                 fan_out.tally.matched += members.len() as u64;
+                let forgotten = relations.forget(self.entity, &self.filled(members)).await;
+                forgotten.map_err(|error| self.hooks.store_failed(error))?;
                 fan_out.tally.absent += deleted.absent;
             }
             Some(failure) => {
@@ -115,7 +109,7 @@ impl Chunk<'_> {
         &self,
         held: &[Held],
         fan_out: &mut FanOut,
-    ) -> Result<(Vec<(Member, Stamp)>, Vec<CopyKey>), HookError> {
+    ) -> Result<(Vec<Held>, Vec<CopyKey>), HookError> {
         let holders: Vec<_> = held.iter().map(|held| held.member.holder).collect();
         let vault = self.hooks.relations.vault(&holders).await;
         let vault = vault.map_err(|error| self.hooks.store_failed(error))?;
@@ -126,7 +120,7 @@ impl Chunk<'_> {
             match entry.and_then(|entry| copy_keys(self.resource, self.entity, member, &entry.token)) {
                 Some(copies) => {
                     keys.extend(copies);
-                    members.push((member.clone(), held.stamp));
+                    members.push(held.clone());
                 }
                 None => {
                     self.hooks.metrics.vault_missing.inc();
@@ -137,6 +131,14 @@ impl Chunk<'_> {
             }
         }
         Ok((members, keys))
+    }
+
+    /// The members whose copies are in all caches by now that they will ever come to: those that were recorded `recheck` ago
+    /// or earlier (DESIGN 7, rule 11). A copy of the others may be filled yet, however fresh it is: they stay.
+    fn filled(&self, members: Vec<Held>) -> Vec<(Member, Stamp)> {
+        let fills = self.resource.recheck.unwrap_or_default();
+        let filled = members.into_iter().filter(|held| held.age >= fills);
+        filled.map(|held| (held.member, held.stamp)).collect()
     }
 
     /// The lap is complete: either all is gone, or the next attempt goes round again.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use futures_util::future::{BoxFuture, ready};
@@ -105,6 +106,7 @@ impl Relations for Memory {
                     member: key.2.clone(),
                     stamp: Stamp(0),
                     expires_at: *expires_at,
+                    age: Duration::ZERO,
                 }));
                 bucket += 1;
             }

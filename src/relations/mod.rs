@@ -137,6 +137,8 @@ pub struct Held {
     pub stamp: Stamp,
     /// When the relationship ends, to the store's resolution, never early.
     pub expires_at: Timestamp,
+    /// How long ago it was recorded last, at least; zero where that is not known.
+    pub age: Duration,
 }
 
 /// A step of a walk.

@@ -51,6 +51,7 @@ macro_rules! sentences {
             walking: an_entity_without_members_is_one_empty_page,
             walking: pages_are_about_the_limit_in_order_and_end_between_positions,
             walking: a_walk_goes_on_from_any_position,
+            walking: a_member_is_at_most_as_old_as_its_last_recording,
             walking: a_walk_of_5_000_misses_none_that_was_there_all_along,
             naming: entities_never_collide,
             naming: no_entity_is_a_holders,

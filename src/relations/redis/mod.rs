@@ -118,9 +118,10 @@ impl RedisStore {
         call.arg(from.0).arg(limit).arg(BUCKETS_PER_CALL);
         let mut answer = self.call::<Vec<Value>>(call).await?.into_iter();
         let (now, behind): (u64, u64) = (read(answer.next())?, read(answer.next())?);
+        let now_stamp: u32 = read(answer.next())?;
         let mut held = Vec::with_capacity(answer.len() / 2);
         while let Some(field) = answer.next() {
-            let found = read_held(field, answer.next())?;
+            let found = read_held(field, answer.next(), now_stamp)?;
             // A bucket may hold what is dead, and what stands before the position.
             if found.expires_at.0 > now * 1000 && found.member.position() >= from {
                 held.push(found);
@@ -293,11 +294,21 @@ fn read_value(value: Option<Value>) -> Result<u64, StoreError> {
     Ok(u64::from_be_bytes(bytes.try_into().map_err(|_| StoreError::Unreadable("member"))?))
 }
 
-fn read_held(field: Value, value: Option<Value>) -> Result<Held, StoreError> {
+fn read_held(field: Value, value: Option<Value>, now_stamp: u32) -> Result<Held, StoreError> {
     let field: Vec<u8> = read(Some(field))?;
     let member = Member::from_field(&field).ok_or(StoreError::Unreadable("member"))?;
     let value = read_value(value)?;
-    Ok(Held { member, stamp: Stamp(value), expires_at: Timestamp((value >> 32) * 1000) })
+    let (expires_at, age) = (
+        Timestamp((value >> 32) * 1000),
+        age(u32::try_from(value & u64::from(u32::MAX)).unwrap_or(now_stamp), now_stamp),
+    );
+    Ok(Held { member, stamp: Stamp(value), expires_at, age })
+}
+
+/// Stamps are microseconds modulo 2^32. What seems older than half of that may as well come of a clock that was set back.
+fn age(stamp: u32, now: u32) -> Duration {
+    let micros = now.wrapping_sub(stamp);
+    Duration::from_micros(if micros <= u32::MAX / 2 { micros.into() } else { 0 })
 }
 
 fn read<T: FromRedisValue>(value: Option<Value>) -> Result<T, StoreError> {

@@ -69,3 +69,15 @@ pub(crate) async fn a_walk_of_5_000_misses_none_that_was_there_all_along(store: 
     let left: BTreeSet<_> = members(store, &entity).await.into_iter().collect();
     assert!((0..5_000).all(|number| left.contains(&member(number))));
 }
+
+pub(crate) async fn a_member_is_at_most_as_old_as_its_last_recording(store: &dyn Relations) {
+    let (entity, clock) = (post("42"), Clock::start());
+    let age = async || store.walk(&entity, Position::default(), 10).await.unwrap().held[0].age;
+    record_living(store, &entity, &member(1)).await;
+    while age().await < Duration::from_millis(20) {}
+    let began = clock.tick();
+    record_living(store, &entity, &member(1)).await;
+    let again = age().await;
+    // Each store counts in its own unit, a millisecond at most.
+    assert!(again <= clock.tick().since(began) + Duration::from_millis(1), "{again:?}");
+}
