@@ -39,6 +39,11 @@ async fn the_other_two_are_emptied_at_once_and_the_one_is_named_and_emptied_when
         .wait_for("readiness names it", |it| it.names("cache:broken") && it.names("invalidations"))
         .await;
     assert_eq!(readiness.word, "degraded");
+    service
+        .wait_for("it says what waits", |it| {
+            it.reasons.iter().any(|it| it.contains("5 jobs wait for it since"))
+        })
+        .await;
     assert!(!readiness.names("cache:api") && !readiness.names("cache:outer"), "{readiness:?}");
     let errors = service.metric(r#"decache_errors_total{component="broken"}"#).await;
     let suspended = service.metric("decache_invalidations_suspended").await;
@@ -49,6 +54,21 @@ async fn the_other_two_are_emptied_at_once_and_the_one_is_named_and_emptied_when
     );
     assert_eq!((owed, suspended), (POSTS * READERS, POSTS as f64));
     assert!(errors > 0.0);
+    assert_eq!(service.metric(r#"decache_cache_owed_jobs{cache="broken"}"#).await, POSTS as f64);
+
+    // What comes into the others meanwhile is not deleted for it, however often it is tried again.
+    let fresh = world.ledger.read(&posts[0], READERS).await;
+    world.ledger.reads_accepted(fresh);
+    let attempts = async || {
+        let jobs = service.get("/v1/jobs?state=queued").await;
+        jobs["items"].as_array().unwrap().iter().filter_map(|job| job["attempts"].as_u64()).min()
+    };
+    let before = attempts().await;
+    crate::process::poll("all are tried again", async || {
+        (attempts().await > before.map(|attempts| attempts + 2)).then_some(())
+    })
+    .await;
+    assert_eq!(copies(&world.cache).await, READERS);
 
     to_broken.set(Mode::To(broken.port));
     service.wait_until_done().await;

@@ -39,9 +39,13 @@ pub(crate) async fn a_walk_goes_on_from_any_position(store: &dyn Relations) {
     let entity = post("42");
     record_all(store, &entity, (0..300).map(member)).await;
     let all = walk_all(store, &entity, 1_000).await;
+    // They have grown older meanwhile.
+    let ageless = |held: &[Held]| -> Vec<Held> {
+        held.iter().map(|held| Held { age: Duration::ZERO, ..held.clone() }).collect()
+    };
     for (at, held) in all.iter().enumerate().step_by(29) {
         let page = store.walk(&entity, held.member.position(), 1_000).await.unwrap();
-        assert_eq!(page.held, all[at..]);
+        assert!(ageless(&page.held) == ageless(&all[at..]), "from member {at} on");
     }
     let page = store.walk(&entity, Position(u32::MAX), 10).await.unwrap();
     assert_eq!((page.held, page.next), (Vec::new(), None));
