@@ -1,11 +1,12 @@
 //! `invalidate`: writes `stale`, then removes every copy that the index knows of, in turns of bounded length.
 
+use std::time::Duration;
+
 use tracing::{debug, error};
 
 use super::{HookError, Hooks, copy_keys};
 use crate::{
     caches::{Awaited, CopyKey, Failure, Removal},
-    event::Entity,
     fan_out::FanOut,
     job::Job,
     queue::{Attempt, Outcome},
@@ -20,6 +21,8 @@ const MEMBERS_PER_CHUNK: usize = 512;
 const CHUNKS_PER_TURN: usize = 16;
 /// Steps of giving back room after a fan-out. What is left is given back by later recordings and fan-outs.
 const COMPACT_CALLS: usize = 64;
+/// What a difference of two times of the wall clock may be short of.
+const CLOCK_UNIT: Duration = Duration::from_millis(1);
 
 pub(super) async fn run(hooks: &Hooks, attempt: &Attempt) -> Outcome {
     let (job, mut fan_out) = (&*attempt.job, attempt.fan_out.clone());
@@ -60,7 +63,7 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
     }
     fan_out.marked = true;
     fan_out.begin_turn(resource.recheck.is_none());
-    let mut chunk = Chunk { hooks, entity: &job.entity, resource, removal: hooks.caches.removal() };
+    let mut chunk = Chunk { hooks, job, resource, removal: hooks.caches.removal() };
     for _ in 0..CHUNKS_PER_TURN {
         if chunk.remove_next(fan_out).await? {
             return chunk.finish(fan_out).await.map(|()| true);
@@ -72,7 +75,7 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
 /// What one chunk after the other works with.
 struct Chunk<'a> {
     hooks: &'a Hooks,
-    entity: &'a Entity,
+    job: &'a Job,
     resource: &'a Resource,
     removal: Removal<'a>,
 }
@@ -82,7 +85,7 @@ impl Chunk<'_> {
     /// complete.
     async fn remove_next(&mut self, fan_out: &mut FanOut) -> Result<bool, HookError> {
         let relations = &self.hooks.relations;
-        let page = relations.walk(self.entity, fan_out.next(), MEMBERS_PER_CHUNK).await;
+        let page = relations.walk(&self.job.entity, fan_out.next(), MEMBERS_PER_CHUNK).await;
         let page = page.map_err(|error| self.hooks.store_failed(error))?;
         let (members, keys) = self.keys_of(&page.held, fan_out).await?;
         let deleted = self.removal.delete(&keys).await;
@@ -91,7 +94,7 @@ impl Chunk<'_> {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
                 fan_out.tally.matched += members.len() as u64;
-                let forgotten = relations.forget(self.entity, &self.filled(members)).await;
+                let forgotten = relations.forget(&self.job.entity, &self.to_forget(members)).await;
                 forgotten.map_err(|error| self.hooks.store_failed(error))?;
                 fan_out.tally.absent += deleted.absent;
             }
@@ -117,7 +120,7 @@ impl Chunk<'_> {
         for (held, sealed) in held.iter().zip(vault) {
             let member = &held.member;
             let entry = sealed.and_then(|sealed| self.hooks.keys.open(member.holder, &sealed).ok());
-            match entry.and_then(|entry| copy_keys(self.resource, self.entity, member, &entry.token)) {
+            match entry.and_then(|entry| copy_keys(self.resource, &self.job.entity, member, &entry.token)) {
                 Some(copies) => {
                     keys.extend(copies);
                     members.push(held.clone());
@@ -133,12 +136,17 @@ impl Chunk<'_> {
         Ok((members, keys))
     }
 
-    /// The members whose copies are in all caches by now that they will ever come to: those that were recorded `recheck` ago
-    /// or earlier (DESIGN 7, rule 11). A copy of the others may be filled yet, however fresh it is: they stay.
-    fn filled(&self, members: Vec<Held>) -> Vec<(Member, Stamp)> {
-        let fills = self.resource.recheck.unwrap_or_default();
-        let filled = members.into_iter().filter(|held| held.age >= fills);
-        filled.map(|held| (held.member, held.stamp)).collect()
+    /// Those of the members that can be dropped, now that their copies are gone. Where caches fill late (DESIGN 7, rule 11) none
+    /// can before the recheck, and then only who was recorded before the invalidation came: a copy of before it has been
+    /// filled by now, and one that has been read since may be filled yet. The others are left to expire.
+    fn to_forget(&self, members: Vec<Held>) -> Vec<(Member, Stamp)> {
+        let age = match (self.job.recheck, self.resource.recheck) {
+            (false, None) => Duration::ZERO,
+            (false, Some(_)) => return Vec::new(),
+            (true, _) => self.hooks.clock.now().since(self.job.accepted_at) + CLOCK_UNIT,
+        };
+        let old = members.into_iter().filter(|held| held.age >= age);
+        old.map(|held| (held.member, held.stamp)).collect()
     }
 
     /// The lap is complete: either all is gone, or the next attempt goes round again.
@@ -150,7 +158,7 @@ impl Chunk<'_> {
             return Err(HookError::Caches(failure));
         }
         for _ in 0..COMPACT_CALLS {
-            let more = self.hooks.relations.compact(self.entity).await;
+            let more = self.hooks.relations.compact(&self.job.entity).await;
             if !more.map_err(|error| self.hooks.store_failed(error))? {
                 break;
             }

@@ -6,7 +6,7 @@ use crate::{
     process::poll,
     redis_server::RedisServer,
     redis_view::RedisView,
-    support::{Setup, TestApp, ago, copy_key, read, update, with},
+    support::{Setup, TestApp, ago, copy_key, now, read, update, with},
 };
 
 /// Long enough for what is done before it, on a loaded machine too.
@@ -33,6 +33,13 @@ impl Late {
         self.copies().set(&copy_key("42", user), "the post").await;
     }
 
+    /// Alice reads, a few milliseconds before anything else happens.
+    async fn read_before(&self) {
+        self.app.done(&read(42, "alice")).await;
+        let read_by = now();
+        poll("the clock has moved on", async || (now() > read_by + 5).then_some(())).await;
+    }
+
     async fn has(&self, users: &[&str]) {
         let keys = users.iter().map(|user| copy_key("42", user)).collect();
         assert_eq!(self.copies().keys().await, keys);
@@ -51,7 +58,7 @@ impl Late {
 
 async fn fills_late(late: Late) {
     late.fill("alice").await;
-    late.app.done(&read(42, "alice")).await;
+    late.read_before().await;
     late.app.done(&update(42)).await;
     late.has(&[]).await;
     assert_eq!(late.app.count("42").await, 1, "her relationship is kept until then");
@@ -85,7 +92,7 @@ async fn so_it_is_with_the_index_in_redis() {
 async fn a_recheck_that_waits_outlives_the_process() {
     let mut late = Late::with(Setup::embedded()).await;
     late.fill("alice").await;
-    late.app.done(&read(42, "alice")).await;
+    late.read_before().await;
     late.app.done(&update(42)).await;
     late.app.process.kill();
     late.app.start_again().await;
