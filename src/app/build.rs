@@ -274,6 +274,9 @@ fn remembering(caches: Caches, journal: &JournalConfig) -> Caches {
     if let Some(error) = trouble {
         error!(%error, "the note of suspect caches cannot be read: all caches are suspect");
     }
+    for cache in caches.unknown_suspects() {
+        warn!(cache, "a suspect cache is no longer configured: nobody removes what is stale in it");
+    }
     for name in caches.names().filter(|name| caches.regarded(name) != Some(Regard::Trusted)) {
         warn!(cache = &**name, "the cache is suspect: removals leave it out until it answers and is emptied");
     }

@@ -98,6 +98,12 @@ impl Caches {
         (self, trouble)
     }
 
+    /// Suspect caches that are not among these.
+    pub fn unknown_suspects(&self) -> Vec<String> {
+        let known = |name: &String| self.target(name).is_some();
+        self.suspects.names().into_iter().filter(|name| !known(name)).collect()
+    }
+
     /// Their names, in their order.
     pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.targets.iter().map(Target::name)

@@ -34,6 +34,10 @@ impl Suspects {
         (Self { notes, names: Mutex::new(names) }, trouble)
     }
 
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        self.lock().clone()
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.lock().contains(name)
     }

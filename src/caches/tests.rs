@@ -75,6 +75,8 @@ async fn a_cache_is_suspect_for_the_next_process_too_until_it_is_trusted_again()
     );
     next.removal().delete(&[CopyKey("/posts/42".to_owned())]).await;
     assert_eq!(*asked.lock().unwrap(), ["inner"]);
+    let (without, _) = caches(&asked, &[("inner", true)]).remembering(Notebook::in_folder(folder.path()));
+    assert_eq!(without.unknown_suspects(), ["outer"], "it is not forgotten while it is not configured");
     next.let_return("outer");
     assert_eq!(remembering().regarded("outer"), Some(Regard::Suspect), "it has not been emptied yet");
     next.trust("outer").unwrap();
