@@ -9,6 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 mod build;
+mod debts;
 mod monitor;
 mod reconcile;
 mod replay;
@@ -80,6 +81,7 @@ impl App {
         let Self { server, listener, parts, concurrency } = self;
         let (tasks, working) = (TaskTracker::new(), CancellationToken::new());
         let monitor = tasks.spawn(monitor::run(parts.clone(), working.clone()));
+        let debts = tasks.spawn(debts::run(parts.clone(), working.clone()));
         let workers = Workers { parts: parts.clone(), concurrency, tasks: tasks.clone() };
         let workers = tasks.spawn(workers.start(working.clone(), stop.clone()));
 
@@ -118,6 +120,7 @@ impl App {
         timeout(CANCELLED, tasks.wait()).await.ok();
         parts.tell_what_is_left();
         monitor.abort();
+        debts.abort();
         if workers.is_finished() {
             parts.losses.close().await;
         }

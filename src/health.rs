@@ -71,7 +71,7 @@ impl Health {
         let suspended = (suspended > 0).then(|| {
             reason(
                 "invalidations",
-                &format!("{suspended} wait to be tried again: the promise is suspended for them"),
+                &format!("{suspended} wait to be tried again, evictions included: the promise is suspended for them"),
             )
         });
         let wrong: Vec<Reason> = state.reasons.iter().cloned().chain(suspended).collect();

@@ -297,5 +297,6 @@ fn asked_for(entity: Entity, at: Accepted) -> Job {
         copy: None,
         payload: None,
         depth: 0,
+        recheck: false,
     }
 }

@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod key;
+mod recheck;
 
 pub(crate) use key::KeyHasher;
 
@@ -142,6 +143,9 @@ pub struct Job {
     pub payload: Option<Arc<Map<String, Value>>>,
     /// How many follow-ups led here: 0 for an event's own job.
     pub depth: u8,
+    /// Whether it removes again what an earlier job has removed (DESIGN 7, rule 11): it marks nothing, and nothing follows
+    /// it.
+    pub recheck: bool,
 }
 
 /// A copy that a `cache` job is about.

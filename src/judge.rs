@@ -42,14 +42,22 @@ pub enum Reason {
     Generation,
     /// The read has neither time nor generation, and there was an invalidation.
     Undated,
+    /// The read is under a generation that was never given out: of another entity, or made up.
+    MadeUpGeneration,
     /// The read began before the index was lost, and with it whatever would tell whether the read is stale.
     IndexLost,
 }
 
 impl Reason {
     /// Every reason, for metrics that list them all.
-    pub const ALL: [Self; 5] =
-        [Self::Stale, Self::OlderThanHorizon, Self::Generation, Self::Undated, Self::IndexLost];
+    pub const ALL: [Self; 6] = [
+        Self::Stale,
+        Self::OlderThanHorizon,
+        Self::Generation,
+        Self::Undated,
+        Self::MadeUpGeneration,
+        Self::IndexLost,
+    ];
 
     /// The word for it in logs and metrics.
     pub fn as_str(self) -> &'static str {
@@ -58,8 +66,18 @@ impl Reason {
             Self::OlderThanHorizon => "older_than_horizon",
             Self::Generation => "generation",
             Self::Undated => "undated",
+            Self::MadeUpGeneration => "made_up_generation",
             Self::IndexLost => "index_lost",
         }
+    }
+}
+
+/// Judges a read by the generation that one that begins now is under: above it none was ever given out. What is made up is no
+/// later than any write, so it proves nothing.
+pub fn judge_given(read: ReadTime, current: u64) -> Verdict {
+    match read.generation {
+        Some(generation) if generation > current => Verdict::Evict(Reason::MadeUpGeneration),
+        _ => Verdict::Keep,
     }
 }
 
@@ -156,6 +174,13 @@ mod tests {
             Evict(Reason::OlderThanHorizon)
         );
         assert_eq!(judged(under(forgotten_at), None, forgotten_at), Keep);
+    }
+
+    #[test]
+    fn a_generation_above_the_one_that_is_given_now_was_never_given() {
+        assert_eq!(judge_given(under(1_000_001), 1_000_000), Evict(Reason::MadeUpGeneration));
+        assert_eq!(judge_given(under(1_000_000), 1_000_000), Keep);
+        assert_eq!(judge_given(at(2_000_000), 1_000_000), Keep, "a time is judged by its own rules");
     }
 
     #[test]

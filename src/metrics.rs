@@ -59,6 +59,8 @@ pub struct Metrics {
     connections: IntGaugeVec,
     held: IntGauge,
     let_go_early: IntGauge,
+    cache_owed: IntGaugeVec,
+    cache_suspect: IntGaugeVec,
 }
 
 impl Metrics {
@@ -110,7 +112,13 @@ impl Metrics {
             queue_bytes: make.gauge("queue_bytes", "Bytes that queued and running jobs are counted with")?,
             suspended: make.gauge(
                 "invalidations_suspended",
-                "Invalidations that wait after a failure: the promise is suspended for their entities",
+                "Invalidations and evictions that wait after a failure: the promise is suspended for their entities",
+            )?,
+            cache_owed: make.gauges("cache_owed_jobs", "Jobs that wait for a cache", &["cache"])?,
+            cache_suspect: make.gauges(
+                "cache_suspect",
+                "Whether a cache was owed too much, and has not been emptied since",
+                &["cache"],
             )?,
             connections: make.gauges("redis_connections", "Connections to Redis", &["pool", "state"])?,
             index_losses: make.counter("index_losses_total", "Times that the index was lost")?,
@@ -185,6 +193,12 @@ impl Metrics {
     pub fn observe_window(&self, held: usize, early: u64) {
         self.held.set(gauge(held));
         self.let_go_early.set(i64::try_from(early).unwrap_or(i64::MAX));
+    }
+
+    /// Takes over into gauges how many jobs wait for a cache, and whether it is suspect.
+    pub fn observe_cache(&self, cache: &str, owed: usize, is_suspect: bool) {
+        self.cache_owed.with_label_values(&[cache]).set(gauge(owed));
+        self.cache_suspect.with_label_values(&[cache]).set(i64::from(is_suspect));
     }
 
     /// Takes a connection pool's present state over into gauges.

@@ -26,6 +26,8 @@ pub struct Resource {
     pub guard: Duration,
     /// How late a read may be told of.
     pub horizon: Duration,
+    /// How much later caches that fill late are emptied again, where there are such.
+    pub recheck: Option<Duration>,
     /// Whether a read with neither time nor generation is refused.
     pub require_read_time: bool,
 }
@@ -96,6 +98,7 @@ impl Resource {
             ttl: config.ttl,
             guard: config.guard,
             horizon: config.horizon,
+            recheck: Some(config.recheck).filter(|recheck| !recheck.is_zero()),
             require_read_time: config.require_read_time,
         }
     }
@@ -210,6 +213,7 @@ mod tests {
             ttl: Duration::from_secs(300),
             guard: Duration::from_secs(2),
             horizon: Duration::from_secs(3600),
+            recheck: Duration::ZERO,
             require_read_time: false,
         }
     }

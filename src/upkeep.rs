@@ -125,6 +125,7 @@ mod tests {
             copy: None,
             payload: None,
             depth: 0,
+            recheck: false,
         }
     }
 
@@ -149,8 +150,12 @@ mod tests {
         let letter = job(JobType::Cache);
         kit.accept(&letter).await;
         for outcome in [
-            Outcome::Failed { error: "store unavailable".to_owned(), fan_out: None },
-            Outcome::Evicted(crate::queue::Ending::Dead),
+            Outcome::Failed {
+                error: "store unavailable".to_owned(),
+                fan_out: None,
+                waits_for: Box::default(),
+            },
+            Outcome::Evicted { ending: crate::queue::Ending::Dead, follow_ups: Vec::new() },
         ] {
             let taken = kit.queue.take(Room { jobs: 1, fan_outs: 1 }).await;
             let settled = kit.queue.settle(taken[0].job.id, outcome, 0, 0.0);

@@ -288,6 +288,7 @@ mod tests {
             copy: None,
             payload: None,
             depth: 0,
+            recheck: false,
         };
         Finished { job: Arc::new(job), kept: vec![Ref { entry: EntryId::first(id), segment: 1 }], epoch: 0 }
     }

@@ -88,22 +88,22 @@ impl Worker {
         Done::FanOut
     }
 
-    /// Gives a job back. What follows from it is kept first, in one record with its end (DESIGN 5); where the job is held
-    /// after its end, the end comes later.
+    /// Gives a job back. What follows from it is kept first, in one record with its end where it is done (DESIGN 5); where the
+    /// job is held after its end, the end comes later.
     fn settle(&self, mut ran: Ran, outcome: Outcome) {
-        let follow_ups = match &outcome {
-            Outcome::Done { follow_ups, .. } if !follow_ups.is_empty() => follow_ups,
-            _ => return self.give_back(&ran, outcome, 0),
-        };
-        let jobs = follow_ups.iter().map(Kept::first);
-        ran.let_go = self.hooks.window.span().is_zero();
+        let follow_ups = outcome.follow_ups();
+        if follow_ups.is_empty() {
+            return self.give_back(&ran, outcome, 0);
+        }
+        ran.let_go = ends_with_follow_ups(&outcome) && self.hooks.window.span().is_zero();
         let ended = if ran.let_go { ran.attempt.kept.clone() } else { Vec::new() };
-        let record = Record::new(jobs, ended, self.clock.accepted());
+        let record = Record::new(follow_ups.iter().map(Kept::first), ended, self.clock.accepted());
         let worker = self.clone();
         let then = move |written: Result<u32, JournalError>| match written {
             Ok(segment) => worker.give_back(&ran, outcome, segment),
             Err(error) => {
-                let failed = Outcome::Failed { error: error.to_string(), fan_out: None };
+                let error = error.to_string();
+                let failed = Outcome::Failed { error, fan_out: None, waits_for: Box::default() };
                 worker.give_back(&Ran { let_go: false, ..ran }, failed, 0);
             }
         };
@@ -154,6 +154,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// Whether the journal lets a job go in the record of its follow-ups. One that was evicted may live on as a dead letter.
+fn ends_with_follow_ups(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Done { follow_ups, .. } if !follow_ups.is_empty())
 }
 
 /// Something that was under way is over.

@@ -1,6 +1,7 @@
 //! From a configuration to the rooms, each with its own section of it.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{
         Arc,
@@ -10,10 +11,10 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use tokio::sync::Semaphore;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
-    caches::{Cache, Caches, redis::RedisCache},
+    caches::{Cache, Caches, Regard, redis::RedisCache},
     clock::Clock,
     config::{
         Config, ConfigError, Loaded, Problem,
@@ -34,7 +35,7 @@ use crate::{
     losses::{Ground, Losses},
     metrics::Metrics,
     notebook::Notebook,
-    queue::{Queue, QueueLimits, RetryPolicy},
+    queue::{Owed, Queue, QueueLimits, RetryPolicy},
     reconcile::Reconciliations,
     redis_pool::RedisPool,
     relations::{ClaimError, Marked, Relations, embedded::Embedded, redis::RedisStore},
@@ -75,6 +76,8 @@ pub(super) struct Parts {
     auth: Auth,
     pools: Arc<[(String, RedisPool)]>,
     batch: usize,
+    /// How much each cache may be owed, by its name.
+    pub(super) bounds: Arc<BTreeMap<Arc<str>, Owed>>,
 }
 
 /// The rules and resources of a configuration, and what is allowed there and yet hardly meant.
@@ -114,7 +117,8 @@ impl Parts {
         let keys = Arc::new(keys(config)?);
         let (journal, log) = journal(&config.journal, &keys, clock)?;
         health.replaying(log.is_some());
-        let Built { hooks, store, pools } = hooks(config, checked, keys, clock, metrics.clone())?;
+        let Built { mut hooks, store, pools } = hooks(config, checked, keys, clock, metrics.clone())?;
+        hooks.caches = remembering(hooks.caches, &config.journal);
         let hooks = Arc::new(hooks);
         let queue = Arc::new(queue(&config.queue, &config.workers, clock));
         let ground = Ground {
@@ -146,6 +150,7 @@ impl Parts {
             auth: auth(config),
             pools: pools.into(),
             batch: config.workers.batch,
+            bounds: Arc::new(bounds(config)),
         })
     }
 
@@ -223,8 +228,14 @@ impl Parts {
 
     fn render_metrics(&self) -> RenderMetrics {
         let (metrics, queue, pools) = (self.metrics.clone(), self.queue.clone(), self.pools.clone());
+        let hooks = self.hooks.clone();
         Arc::new(move || {
-            metrics.observe_queue(&queue.view());
+            let view = queue.view();
+            metrics.observe_queue(&view);
+            for name in hooks.caches.names() {
+                let owed = view.owed.get(name).map_or(0, |owed| owed.jobs);
+                metrics.observe_cache(name, owed, hooks.caches.regarded(name) != Some(Regard::Trusted));
+            }
             for (name, pool) in pools.iter() {
                 let (connections, idle) = pool.connections();
                 metrics.observe_pool(name, connections, idle);
@@ -333,7 +344,7 @@ fn store(config: &StoreConfig, clock: Clock, pools: &mut Vec<(String, RedisPool)
 fn caches(config: &Config, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Result<Vec<Box<dyn Cache>>> {
     let mut caches: Vec<Box<dyn Cache>> = Vec::new();
     let store_prefix = config.store.prefix().unwrap_or_default();
-    for CacheConfig { name, target } in &config.caches {
+    for CacheConfig { name, target, .. } in &config.caches {
         match target {
             CacheTarget::Redis(config) => {
                 let tls = config.tls.read().with_context(|| format!("cache {name}"))?;
@@ -350,7 +361,7 @@ fn caches(config: &Config, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Resu
 
 /// Each cache in a Redis: its name, its pool, what its keys begin with.
 fn cache_servers(config: &Config, pools: &[(String, RedisPool)]) -> Vec<(String, RedisPool, String)> {
-    let server = |CacheConfig { name, target }: &CacheConfig| {
+    let server = |CacheConfig { name, target, .. }: &CacheConfig| {
         let CacheTarget::Redis(redis) = target;
         let (_, pool) = pools.iter().find(|(pool, _)| *pool == format!("cache:{name}"))?;
         Some((name.clone(), pool.clone(), redis.key_prefix.clone()))
@@ -370,6 +381,30 @@ fn window(config: &Config, clock: Clock, trust: &Arc<Trust>) -> Window {
         jobs: config.queue.capacity,
     };
     Window::new(limits, clock, trust.clone())
+}
+
+/// Which caches are suspect is known across restarts where jobs are.
+fn remembering(caches: Caches, journal: &JournalConfig) -> Caches {
+    if journal.level == Level::None {
+        return caches;
+    }
+    let (caches, trouble) = caches.remembering(journal::notes(&journal.path));
+    if let Some(error) = trouble {
+        error!(%error, "the note of suspect caches cannot be read: all caches are suspect");
+    }
+    for cache in caches.unknown_suspects() {
+        warn!(cache, "a suspect cache is no longer configured: nobody removes what is stale in it");
+    }
+    for name in caches.names().filter(|name| caches.regarded(name) != Some(Regard::Trusted)) {
+        warn!(cache = &**name, "the cache is suspect: removals leave it out until it answers and is emptied");
+    }
+    caches
+}
+
+/// No cache's jobs may fill the queue, in number or in bytes.
+fn bounds(config: &Config) -> BTreeMap<Arc<str>, Owed> {
+    let bytes = config.queue.max_bytes / 2;
+    config.caches.iter().map(|cache| (cache.name.as_str().into(), Owed { jobs: cache.owed, bytes })).collect()
 }
 
 fn queue(config: &QueueConfig, workers: &WorkersConfig, clock: Clock) -> Queue {

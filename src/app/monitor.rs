@@ -1,12 +1,16 @@
 //! Looks after what the service depends on: readiness says within two seconds what is away, and the log says it once.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::build::Parts;
-use crate::{queue::JobState, relations::StoreError, upkeep};
+use crate::{caches::Regard, clock::Timestamp, queue::JobState, relations::StoreError, upkeep};
 
 /// Between two looks, and the longest that one waits for an answer.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -19,8 +23,9 @@ pub(super) async fn run(parts: Parts, cancelled: CancellationToken) {
     let mut ticks = tokio::time::interval(PAUSE);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut dead = 0;
+    let mut owed_since = OwedSince::new();
     while cancelled.run_until_cancelled(cause(&parts, &mut ticks)).await.is_some() {
-        if cancelled.run_until_cancelled(look(&parts)).await.is_none() {
+        if cancelled.run_until_cancelled(look(&parts, &mut owed_since)).await.is_none() {
             return;
         }
         tell_dead(&parts, &mut dead);
@@ -45,7 +50,10 @@ fn tell_dead(parts: &Parts, before: &mut u64) {
     }
 }
 
-async fn look(parts: &Parts) {
+/// Since when something is owed to a cache without a break.
+type OwedSince = BTreeMap<Arc<str>, Timestamp>;
+
+async fn look(parts: &Parts, owed_since: &mut OwedSince) {
     let store = async {
         let trouble = match tokio::time::timeout(PAUSE, look_at_store(parts)).await {
             Ok(answer) => answer.err().map(|error| error.to_string()),
@@ -56,8 +64,19 @@ async fn look(parts: &Parts) {
     let caches = async {
         // First, so that a ping goes to a server that has been accepted.
         parts.losses.look_at_caches(PAUSE).await;
-        for (name, trouble) in parts.hooks.caches.ping(PAUSE).await {
-            parts.health.tell(&format!("cache:{name}"), trouble.map(|error| error.to_string()));
+        let pinged = parts.hooks.caches.ping(PAUSE).await;
+        let owed = parts.queue.owed();
+        owed_since.retain(|name, _| owed.contains_key(name));
+        for (name, trouble) in pinged {
+            let owes = owed.get_key_value(name).map(|(name, owed)| {
+                let since = owed_since.entry(name.clone()).or_insert_with(|| parts.clock.now());
+                format!("{} jobs wait for it since {since}", owed.jobs)
+            });
+            let trouble = trouble.map(|error| error.to_string());
+            let regard = parts.hooks.caches.regarded(name).and_then(tell_regard);
+            let told: Vec<String> =
+                [trouble, owes, regard.map(str::to_owned)].into_iter().flatten().collect();
+            parts.health.tell(&format!("cache:{name}"), (!told.is_empty()).then(|| told.join("; ")));
         }
     };
     tokio::join!(store, caches);
@@ -69,6 +88,16 @@ async fn look(parts: &Parts) {
     {
         // What is wrong with the store, its ping says.
         debug!(%error, "the store could not be swept");
+    }
+}
+
+fn tell_regard(regard: Regard) -> Option<&'static str> {
+    match regard {
+        Regard::Trusted => None,
+        Regard::Suspect => {
+            Some("it is suspect: removals leave it out, and all its copies go when it answers again")
+        }
+        Regard::Returning => Some("it was suspect and is being emptied"),
     }
 }
 

@@ -102,7 +102,7 @@ impl Raw {
         let mut config = self.config;
         config.secret = self.secret.check(problems);
         config.store = self.store.check(problems);
-        config.caches = caches::check(self.caches, problems);
+        config.caches = caches::check(self.caches, config.queue.capacity, problems);
         config.resolver = self.resolver.and_then(|resolver| resolver.check(problems));
         config.server.check(problems);
         config.auth.check(problems);

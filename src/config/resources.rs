@@ -29,6 +29,9 @@ pub struct ResourceConfig {
     /// How late a read may be told of.
     #[serde(default = "default_horizon", deserialize_with = "quantity::some_duration")]
     pub horizon: Duration,
+    /// How much later an invalidation removes again what caches have filled meanwhile; zero: it does not.
+    #[serde(default, deserialize_with = "quantity::duration")]
+    pub recheck: Duration,
     /// Refuses reads that say neither when they began nor under which generation.
     #[serde(default)]
     pub require_read_time: bool,
@@ -42,6 +45,7 @@ impl Default for ResourcesConfig {
             ttl: Duration::from_secs(300),
             guard: default_guard(),
             horizon: default_horizon(),
+            recheck: Duration::ZERO,
             require_read_time: false,
         };
         Self(BTreeMap::from([("Posts".to_owned(), posts)]))

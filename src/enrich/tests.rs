@@ -48,6 +48,7 @@ impl Setup {
             ttl: Duration::from_secs(300),
             guard: Duration::from_secs(2),
             horizon: Duration::from_secs(3600),
+            recheck: Duration::ZERO,
             require_read_time: false,
         };
         Self {

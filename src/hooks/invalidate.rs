@@ -1,11 +1,12 @@
 //! `invalidate`: writes `stale`, then removes every copy that the index knows of, in turns of bounded length.
 
+use std::time::Duration;
+
 use tracing::{debug, error};
 
 use super::{HookError, Hooks, copy_keys, resolve};
 use crate::{
-    caches::{CopyKey, Removal},
-    event::Entity,
+    caches::{Awaited, CopyKey, Failure, Removal},
     fan_out::FanOut,
     job::Job,
     queue::{Attempt, Outcome},
@@ -20,17 +21,23 @@ const MEMBERS_PER_CHUNK: usize = 512;
 const CHUNKS_PER_TURN: usize = 16;
 /// Steps of giving back room after a fan-out. What is left is given back by later recordings and fan-outs.
 const COMPACT_CALLS: usize = 64;
+/// What a difference of two times of the wall clock may be short of.
+const CLOCK_UNIT: Duration = Duration::from_millis(1);
 
 pub(super) async fn run(hooks: &Hooks, attempt: &Attempt) -> Outcome {
     let (job, mut fan_out) = (&*attempt.job, attempt.fan_out.clone());
     match turn(hooks, job, &mut fan_out).await {
         Ok(true) => {
-            let latency = hooks.clock.now().since(job.accepted_at);
-            hooks.metrics.invalidation_seconds.observe(latency.as_secs_f64());
+            if !job.recheck {
+                let latency = hooks.clock.now().since(job.accepted_at);
+                hooks.metrics.invalidation_seconds.observe(latency.as_secs_f64());
+            }
             Outcome::Done { fan_out: Some(fan_out), follow_ups: follow_ups(hooks, job) }
         }
         Ok(false) => Outcome::Yield(fan_out),
-        Err(error) => Outcome::Failed { error: error.to_string(), fan_out: Some(fan_out) },
+        Err(error) => {
+            Outcome::Failed { error: error.to_string(), waits_for: error.waits_for(), fan_out: Some(fan_out) }
+        }
     }
 }
 
@@ -44,7 +51,15 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
         fan_out.marked = false;
     }
     fan_out.epoch = epoch;
-    if !fan_out.marked {
+    match fan_out.awaited().map(|caches| hooks.caches.awaited(caches)) {
+        // The others have been emptied: asking them again would cost fresh copies.
+        Some(Awaited::Away(failure)) => return Err(HookError::Caches(failure)),
+        // The members stay until they expire, for no lap has come to its end in all caches.
+        Some(Awaited::LeftOut) if !fan_out.has_unnamed => return Ok(true),
+        Some(Awaited::LeftOut | Awaited::Answers) | None => {}
+    }
+    // Another mark would make stale what was read since the first one.
+    if !fan_out.marked && !job.recheck {
         let mark = StaleMark {
             at: job.occurred_at.unwrap_or(job.accepted_at),
             life: resource.horizon + 2 * resource.guard,
@@ -52,14 +67,14 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
         // `stale` first, then the members (DESIGN 7, rule 1).
         let marked = hooks.relations.invalidate(&job.entity, mark).await;
         marked.map_err(|error| hooks.store_failed(error))?;
-        fan_out.marked = true;
     }
-    fan_out.begin_turn();
+    fan_out.marked = true;
+    fan_out.begin_turn(resource.recheck.is_none());
     let mut removal = hooks.caches.removal();
     if !resolve::next_page(hooks, &job.entity, resource, &mut removal, fan_out).await? {
         return Ok(false);
     }
-    let mut chunk = Chunk { hooks, entity: &job.entity, resource, removal };
+    let mut chunk = Chunk { hooks, job, resource, removal };
     for _ in 0..CHUNKS_PER_TURN {
         if chunk.remove_next(fan_out).await? {
             return chunk.finish(fan_out).await.map(|()| true);
@@ -71,7 +86,7 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
 /// What one chunk after the other works with.
 struct Chunk<'a> {
     hooks: &'a Hooks,
-    entity: &'a Entity,
+    job: &'a Job,
     resource: &'a Resource,
     removal: Removal<'a>,
 }
@@ -81,22 +96,25 @@ impl Chunk<'_> {
     /// complete.
     async fn remove_next(&mut self, fan_out: &mut FanOut) -> Result<bool, HookError> {
         let relations = &self.hooks.relations;
-        let page = relations.walk(self.entity, fan_out.next(), MEMBERS_PER_CHUNK).await;
+        let page = relations.walk(&self.job.entity, fan_out.next(), MEMBERS_PER_CHUNK).await;
         let page = page.map_err(|error| self.hooks.store_failed(error))?;
         let (members, keys) = self.keys_of(&page.held, fan_out).await?;
         let deleted = self.removal.delete(&keys).await;
         fan_out.tally.deleted += deleted.deleted;
-        match self.removal.error() {
+        match self.removal.failure() {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
-                let forgotten = relations.forget(self.entity, &members, self.hooks.window.span()).await;
-                forgotten.map_err(|error| self.hooks.store_failed(error))?;
                 fan_out.tally.matched += members.len() as u64;
+                let forgotten = relations
+                    .forget(&self.job.entity, &self.to_forget(members), self.hooks.window.span())
+                    .await;
+                forgotten.map_err(|error| self.hooks.store_failed(error))?;
                 fan_out.tally.absent += deleted.absent;
             }
-            Some(error) => {
+            Some(failure) => {
                 fan_out.tally.failed += deleted.failed;
-                fan_out.incomplete = Some(error.into());
+                fan_out.incomplete = Some(failure.sentence.into());
+                fan_out.waits_for.extend(failure.waits_for);
             }
         }
         Ok(fan_out.advance(page.next))
@@ -107,7 +125,7 @@ impl Chunk<'_> {
         &self,
         held: &[Held],
         fan_out: &mut FanOut,
-    ) -> Result<(Vec<(Member, Stamp)>, Vec<CopyKey>), HookError> {
+    ) -> Result<(Vec<Held>, Vec<CopyKey>), HookError> {
         let holders: Vec<_> = held.iter().map(|held| held.member.holder).collect();
         let vault = self.hooks.relations.vault(&holders).await;
         let vault = vault.map_err(|error| self.hooks.store_failed(error))?;
@@ -115,14 +133,15 @@ impl Chunk<'_> {
         for (held, sealed) in held.iter().zip(vault) {
             let member = &held.member;
             let entry = sealed.and_then(|sealed| self.hooks.keys.open(member.holder, &sealed).ok());
-            match entry.and_then(|entry| copy_keys(self.resource, self.entity, member, &entry.token)) {
+            match entry.and_then(|entry| copy_keys(self.resource, &self.job.entity, member, &entry.token)) {
                 Some(copies) => {
                     keys.extend(copies);
-                    members.push((member.clone(), held.stamp));
+                    members.push(held.clone());
                 }
                 None => {
                     self.hooks.metrics.vault_missing.inc();
                     fan_out.tally.failed += 1;
+                    fan_out.has_unnamed = true;
                     fan_out.incomplete = Some("a holder has no readable vault entry".into());
                 }
             }
@@ -130,14 +149,29 @@ impl Chunk<'_> {
         Ok((members, keys))
     }
 
+    /// Those of the members that can be dropped, now that their copies are gone. Where caches fill late (DESIGN 7, rule 11) none
+    /// can before the recheck, and then only who was recorded before the invalidation came: a copy of before it has been
+    /// filled by now, and one that has been read since may be filled yet. The others are left to expire.
+    fn to_forget(&self, members: Vec<Held>) -> Vec<(Member, Stamp)> {
+        let age = match (self.job.recheck, self.resource.recheck) {
+            (false, None) => Duration::ZERO,
+            (false, Some(_)) => return Vec::new(),
+            (true, _) => self.hooks.clock.now().since(self.job.accepted_at) + CLOCK_UNIT,
+        };
+        let old = members.into_iter().filter(|held| held.age >= age);
+        old.map(|held| (held.member, held.stamp)).collect()
+    }
+
     /// The lap is complete: either all is gone, or the next attempt goes round again.
     async fn finish(&self, fan_out: &mut FanOut) -> Result<(), HookError> {
-        if let Some(incomplete) = fan_out.incomplete.take() {
+        if let Some(incomplete) = &fan_out.incomplete {
+            let waits_for = fan_out.waits_for.iter().cloned().collect();
+            let failure = Failure { sentence: incomplete.to_string(), waits_for };
             fan_out.restart();
-            return Err(HookError::Caches(incomplete.into()));
+            return Err(HookError::Caches(failure));
         }
         for _ in 0..COMPACT_CALLS {
-            let more = self.hooks.relations.compact(self.entity).await;
+            let more = self.hooks.relations.compact(&self.job.entity).await;
             if !more.map_err(|error| self.hooks.store_failed(error))? {
                 break;
             }
@@ -147,6 +181,9 @@ impl Chunk<'_> {
 }
 
 fn follow_ups(hooks: &Hooks, job: &Job) -> Vec<Job> {
+    if job.recheck {
+        return Vec::new();
+    }
     let made = hooks.rules.follow_ups(job, &hooks.resources, hooks.clock.accepted());
     for Skipped { rule, reason } in made.skipped {
         hooks.metrics.follow_ups_skipped.with_label_values(&[reason.as_str()]).inc();
@@ -157,5 +194,5 @@ fn follow_ups(hooks: &Hooks, job: &Job) -> Vec<Job> {
             debug!(job.id = %job.id, rule, reason = reason.as_str(), "no follow-up");
         }
     }
-    made.jobs
+    made.jobs.into_iter().chain(hooks.again(job)).collect()
 }

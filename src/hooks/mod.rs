@@ -9,7 +9,7 @@ mod resolve;
 use std::sync::Arc;
 
 use crate::{
-    caches::{Caches, CopyKey},
+    caches::{Caches, CopyKey, Failure, WaitsFor},
     clock::Clock,
     event::{AccessToken, Entity},
     job::Job,
@@ -63,6 +63,12 @@ impl Hooks {
         self.resources.get(&entity.resource_type).ok_or(HookError::NoResource)
     }
 
+    /// The job that does again what this one has done, for caches that fill late, where there are such.
+    fn again(&self, job: &Job) -> Option<Job> {
+        let delay = self.resource(&job.entity).ok()?.recheck.filter(|_| !job.recheck)?;
+        Some(job.again(delay, self.clock.accepted()))
+    }
+
     fn store_failed(&self, error: StoreError) -> HookError {
         self.metrics.errors.with_label_values(&["store"]).inc();
         error.into()
@@ -80,8 +86,17 @@ enum HookError {
     Unreadable,
     #[error(transparent)]
     Resolver(#[from] ResolverError),
-    #[error("{0}")]
-    Caches(String),
+    #[error("{}", .0.sentence)]
+    Caches(Failure),
+}
+
+impl HookError {
+    fn waits_for(&self) -> WaitsFor {
+        match self {
+            Self::Caches(failure) => failure.waits_for.clone(),
+            Self::Store(_) | Self::NoResource | Self::Unreadable | Self::Resolver(_) => WaitsFor::default(),
+        }
+    }
 }
 
 /// The keys of a member's copies in every cache.
@@ -102,3 +117,6 @@ fn member_of(job: &Job) -> Option<Member> {
     let copy = job.copy.as_deref()?;
     Some(Member { holder: copy.holder, variant: copy.cache_key.clone() })
 }
+
+#[cfg(test)]
+mod tests;

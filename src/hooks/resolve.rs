@@ -42,8 +42,11 @@ pub(super) async fn next_page(
         fan_out.tally.failed += deleted.failed;
     }
     hooks.metrics.resolved_holders.inc_by(resolved.holders.len() as u64);
-    match removal.error() {
-        Some(error) => fan_out.incomplete = Some(error.into()),
+    match removal.failure() {
+        Some(failure) => {
+            fan_out.incomplete = Some(failure.sentence.into());
+            fan_out.waits_for.extend(failure.waits_for);
+        }
         None => fan_out.tally.matched += resolved.holders.len() as u64,
     }
     fan_out.resolved = resolved.next.map_or(Asked::All, Asked::Until);

@@ -63,6 +63,9 @@ impl<'a> Kept<'a> {
     }
 }
 
+/// The bit of a job type that says that the job removes again what another has removed.
+const RECHECK: u8 = 0x80;
+
 /// The form in which a record is written (postcard). A field is only ever added at the end, under a new version of the
 /// segment's header.
 #[derive(Serialize, Deserialize)]
@@ -76,6 +79,7 @@ pub(super) struct Written<'a> {
 pub(super) struct WrittenJob<'a> {
     id: u128,
     key: u128,
+    /// With [`RECHECK`]. A version that does not know of it tells of a job that it does not understand.
     job_type: u8,
     topic: &'a str,
     resource_type: &'a str,
@@ -126,7 +130,7 @@ impl<'a> WrittenJob<'a> {
             job_type: match job.job_type {
                 JobType::Cache => 0,
                 JobType::Invalidate => 1,
-            },
+            } | if job.recheck { RECHECK } else { 0 },
             topic: &job.topic,
             resource_type: &job.entity.resource_type,
             entity_id: &job.entity.id,
@@ -150,7 +154,7 @@ impl<'a> WrittenJob<'a> {
         let job = Job {
             id: JobId::from_u128(self.id),
             key: JobKey(self.key),
-            job_type: match self.job_type {
+            job_type: match self.job_type & !RECHECK {
                 0 => JobType::Cache,
                 1 => JobType::Invalidate,
                 _ => return None,
@@ -170,6 +174,7 @@ impl<'a> WrittenJob<'a> {
                 None => None,
             },
             depth: self.depth,
+            recheck: self.job_type & RECHECK != 0,
         };
         Some((job, self.dead.map(Into::into)))
     }

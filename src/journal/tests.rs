@@ -53,6 +53,7 @@ fn job(n: u64) -> Job {
         copy: Some(Box::new(copy)),
         payload: json!({ "author_id": 7, "tags": ["a"] }).as_object().cloned().map(Arc::new),
         depth: 1,
+        recheck: true,
     }
 }
 

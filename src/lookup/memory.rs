@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use futures_util::future::{BoxFuture, ready};
@@ -61,7 +62,8 @@ impl Relations for Memory {
                 state.vault.insert(new.member.holder, new.vault.clone());
                 let at = (new.entity.clone(), new.member.position(), new.member.clone());
                 state.members.insert(at, new.expires_at);
-                Recorded { stamp: Stamp(0), stale: state.stale.get(&new.entity).copied() }
+                let stale = state.stale.get(&new.entity).copied();
+                Recorded { stamp: Stamp(0), stale, generation: stale.map_or(1, |stale| stale.generation) }
             };
             batch.iter().map(record).collect()
         })
@@ -104,6 +106,7 @@ impl Relations for Memory {
                     member: key.2.clone(),
                     stamp: Stamp(0),
                     expires_at: *expires_at,
+                    age: Duration::ZERO,
                 }));
                 bucket += 1;
             }
@@ -118,7 +121,7 @@ impl Relations for Memory {
         self.answer(|state| {
             let held = |(entity, member): &(Entity, Member)| {
                 let expires_at = *state.members.get(&(entity.clone(), member.position(), member.clone()))?;
-                Some(Held { member: member.clone(), stamp: Stamp(0), expires_at })
+                Some(Held { member: member.clone(), stamp: Stamp(0), expires_at, age: Duration::ZERO })
             };
             members.iter().map(held).collect()
         })
@@ -140,7 +143,7 @@ impl Relations for Memory {
         &'a self,
         entity: &'a Entity,
         members: &'a [(Member, Stamp)],
-        _: std::time::Duration,
+        _: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
         self.answer(|state| {
             let mut forget = |member: &Member| {

@@ -9,6 +9,7 @@ use super::{
     view::{JobState, JobView},
 };
 use crate::{
+    caches::WaitsFor,
     clock::Tick,
     fan_out::FanOut,
     job::{CopyHeld, Job, JobKey, JobType},
@@ -54,6 +55,8 @@ pub struct Attempt {
     pub failures: u32,
     /// For an invalidation: how far it has come.
     pub fan_out: FanOut,
+    /// The caches that it has failed for; none where it has new work to do since.
+    pub waits_for: WaitsFor,
     /// How long it has been ready.
     pub waited: Duration,
     /// Where the journal keeps the jobs whose work it is.
@@ -67,6 +70,7 @@ pub(super) struct Entry {
     pub(super) failures: u32,
     pub(super) last_error: Option<Box<str>>,
     pub(super) fan_out: Option<Box<FanOut>>,
+    pub(super) waits_for: WaitsFor,
     pub(super) place: Place,
     pub(super) running: bool,
     pub(super) bytes: usize,
@@ -87,6 +91,7 @@ impl Entry {
             failures: 0,
             last_error: None,
             fan_out: None,
+            waits_for: WaitsFor::default(),
             place,
             running: false,
             bytes,
@@ -102,9 +107,12 @@ impl Entry {
         })
     }
 
-    /// An invalidation that has failed: until it is done the promise is suspended for its entity.
+    /// An invalidation or eviction that has failed: until it is done the promise is suspended for its entity.
     pub(super) fn is_suspended(&self) -> bool {
-        self.job.job_type == JobType::Invalidate && self.failures > 0
+        let removes = self.job.job_type == JobType::Invalidate
+            || matches!(self.phase, Phase::Evict(_))
+            || !self.waits_for.is_empty();
+        removes && self.failures > 0
     }
 
     pub(super) fn start(&mut self, now: Tick) -> Attempt {
@@ -117,6 +125,7 @@ impl Entry {
             phase: self.phase,
             failures: self.failures,
             fan_out: self.fan_out.as_deref().cloned().unwrap_or_default(),
+            waits_for: self.waits_for.clone(),
             waited: now.since(self.place.ready_at),
             kept: self.kept.to_vec(),
         }

@@ -2,8 +2,8 @@
 //! notifies after unlocking.
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -11,8 +11,8 @@ use smallvec::smallvec;
 use tokio::sync::Notify;
 
 use super::{
-    Attempt, JobState, JobView, Outcome, Pushed, QueueLimits, QueueView, Room, Settled, Watch, entry::Entry,
-    state::State,
+    Attempt, JobState, JobView, Outcome, Owed, Pushed, QueueLimits, QueueView, Room, Settled, Watch,
+    entry::Entry, state::State,
 };
 use crate::{
     clock::Clock,
@@ -107,11 +107,9 @@ impl Queue {
     /// `jitter`, 0 to 1, spreads retries.
     pub fn settle(&self, id: JobId, outcome: Outcome, segment: u32, jitter: f64) -> Settled {
         let mut state = self.lock();
-        if let Outcome::Done { follow_ups, .. } = &outcome {
-            for job in follow_ups {
-                let (job, kept) = kept_first((job.clone(), segment));
-                state.push(job, smallvec![kept], &self.clock);
-            }
+        for job in outcome.follow_ups() {
+            let (job, kept) = kept_first((job.clone(), segment));
+            state.push(job, smallvec![kept], &self.clock);
         }
         let settled = state.settle(id, outcome, &self.limits.retry, jitter, &self.clock);
         drop(state);
@@ -163,9 +161,14 @@ impl Queue {
         views
     }
 
-    /// Invalidations that wait or are tried again after a failure.
+    /// Invalidations and evictions that wait or are tried again after a failure.
     pub fn suspended(&self) -> usize {
         self.lock().schedule.suspended()
+    }
+
+    /// What is owed to caches, by their names.
+    pub fn owed(&self) -> BTreeMap<Arc<str>, Owed> {
+        self.lock().schedule.owed()
     }
 
     /// The queue at a glance.
@@ -179,6 +182,7 @@ impl Queue {
             dead: state.ended.dead(),
             bytes: state.schedule.bytes(),
             suspended: state.schedule.suspended(),
+            owed: state.schedule.owed(),
             by_priority: queued.by_priority.clone(),
             by_topic: queued.by_topic.clone(),
             oldest_age: oldest_by_priority.values().max().copied().unwrap_or(Duration::ZERO),

@@ -5,6 +5,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
     ops::Bound,
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,6 +15,7 @@ use super::{
     counts::Counts,
     entry::{Attempt, Entry, Kept, weigh},
     merge::merge,
+    view::Owed,
 };
 use crate::{
     clock::Tick,
@@ -192,9 +194,20 @@ impl Schedule {
         self.running.iter().map(|slot| &self.entries[*slot])
     }
 
-    /// Invalidations that wait or are tried again after a failure: the promise is suspended for their entities.
+    /// Invalidations and evictions that wait or are tried again after a failure.
     pub(super) fn suspended(&self) -> usize {
         self.queued.suspended + self.running().filter(|entry| entry.is_suspended()).count()
+    }
+
+    /// What waits for caches, or is tried again for them.
+    pub(super) fn owed(&self) -> BTreeMap<Arc<str>, Owed> {
+        let mut owed = self.queued.owed.clone();
+        for entry in self.running() {
+            for cache in &entry.waits_for {
+                owed.entry(cache.clone()).or_default().add(entry.bytes);
+            }
+        }
+        owed
     }
 
     pub(super) fn queued(&self) -> &Counts {

@@ -58,21 +58,24 @@ impl State {
     ) -> Settled {
         match outcome {
             Outcome::Done { fan_out, .. } => self.end(id, JobState::Done, fan_out, clock),
-            Outcome::Evicted(ending) => self.end(id, ending.state(), None, clock),
+            Outcome::Evicted { ending, .. } => self.end(id, ending.state(), None, clock),
             Outcome::Yield(fan_out) => {
                 self.wait(id, Duration::ZERO, clock, |entry| entry.fan_out = Some(Box::new(fan_out)))
             }
-            Outcome::Failed { error, fan_out } => {
+            Outcome::Failed { error, fan_out, waits_for } => {
                 let failures = self.schedule.get(id).map_or(0, |entry| entry.failures) + 1;
                 let max_attempts = retry.max_attempts;
                 self.wait(id, retry.delay(failures, jitter), clock, |entry| {
                     entry.failures = failures;
                     entry.last_error = Some(error.into());
                     entry.fan_out = fan_out.map(Box::new);
-                    // Only what records may give up; then its copy is to go (DESIGN 7, rule 8).
+                    entry.waits_for = waits_for;
+                    // Only what records may give up; then its copy is to go (DESIGN 7, rule 8). One that waits for a cache
+                    // has nothing left to do but that.
                     if entry.job.job_type == JobType::Cache
                         && entry.phase == Phase::Work
                         && failures >= max_attempts
+                        && entry.waits_for.is_empty()
                     {
                         entry.phase = Phase::Evict(Ending::Dead);
                     }

@@ -9,7 +9,7 @@ use super::{
     sweep::{KEYS_PER_STEP, Target, targets},
 };
 use crate::{
-    caches::{CopyKey, Inspect, Life, ScanCursor},
+    caches::{CopyKey, Inspect, Life, ScanCursor, WaitsFor},
     clock::Timestamp,
     event::Entity,
     fan_out::FanOut,
@@ -184,6 +184,7 @@ impl Reconcile<'_> {
             copy: Some(Box::new(CopyHeld { holder, token, user_id: None, cache_key, life })),
             payload: None,
             depth: 0,
+            recheck: false,
         };
         Attempt {
             job: Arc::new(job),
@@ -192,6 +193,7 @@ impl Reconcile<'_> {
             fan_out: FanOut::default(),
             waited: Duration::ZERO,
             kept: Vec::new(),
+            waits_for: WaitsFor::default(),
         }
     }
 
@@ -203,7 +205,7 @@ impl Reconcile<'_> {
         let keys: Vec<CopyKey> = copies.iter().map(|copy| copy.key.clone()).collect();
         let mut removal = self.hooks.caches.removal();
         removal.delete(&keys).await;
-        removal.error().map_or(Ok(()), |error| Err(ReconcileError::Copies(error)))
+        removal.failure().map_or(Ok(()), |failure| Err(ReconcileError::Copies(failure.sentence)))
     }
 }
 

@@ -85,6 +85,7 @@ mod tests {
             ttl: Duration::from_secs(300),
             guard: Duration::ZERO,
             horizon: Duration::from_secs(3600),
+            recheck: Duration::ZERO,
             require_read_time: false,
         };
         let config = [

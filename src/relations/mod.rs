@@ -111,6 +111,8 @@ pub struct Recorded {
     pub stamp: Stamp,
     /// The entity's `stale`, read after the member was written.
     pub stale: Option<Stale>,
+    /// The generation that a read that begins now is under: none above it was ever given out.
+    pub generation: u64,
 }
 
 /// What a store compares before it drops a member. Only the store that gave it knows its meaning.
@@ -153,6 +155,8 @@ pub struct Held {
     pub stamp: Stamp,
     /// When the relationship ends, to the store's resolution, never early.
     pub expires_at: Timestamp,
+    /// How long ago it was recorded last, at least; zero where that is not known.
+    pub age: Duration,
 }
 
 /// A step of a walk.

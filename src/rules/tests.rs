@@ -18,6 +18,7 @@ pub(super) fn resources(types: &[&str]) -> Resources {
             ttl: Duration::from_secs(300),
             guard: Duration::from_secs(2),
             horizon: Duration::from_secs(3600),
+            recheck: Duration::ZERO,
             require_read_time: false,
         };
         ((*name).to_owned(), config)

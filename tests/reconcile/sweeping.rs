@@ -48,6 +48,7 @@ fn resources() -> Resources {
         ttl: Duration::from_secs(300),
         guard: Duration::ZERO,
         horizon: Duration::from_secs(3600),
+        recheck: Duration::ZERO,
         require_read_time: false,
     };
     let posts = resource("/posts/{entity_id}?access_token={access_token}", Some("/posts/*\\?page=[0-9]*"));

@@ -57,7 +57,8 @@ pub(super) fn walk(
             return Ok(Page { held, next: Some(position) });
         }
         last = Some(position);
-        held.push(Held { member, stamp: Stamp(stamp), expires_at: Timestamp(expires_at) });
+        let age = now.since(Timestamp(stamp.div_ceil(1000)));
+        held.push(Held { member, stamp: Stamp(stamp), expires_at: Timestamp(expires_at), age });
     }
     Ok(Page { held, next: None })
 }
@@ -74,6 +75,7 @@ pub(super) fn held(
             member: member.clone(),
             stamp: Stamp(stamp),
             expires_at: Timestamp(ends),
+            age: now.since(Timestamp(stamp.div_ceil(1000))),
         }))
     };
     wanted.iter().map(held).collect()

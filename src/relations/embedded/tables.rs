@@ -23,7 +23,7 @@ pub(super) const MEMBERS: TableDefinition<'_, &[u8], (u64, u64)> = TableDefiniti
 pub(super) const VAULT: TableDefinition<'_, &[u8], (u64, &[u8])> = TableDefinition::new("vault");
 /// Entity key -> when it ends, [`Stale::at`], [`Stale::generation`].
 pub(super) const STALE: TableDefinition<'_, &[u8], (u64, u64, u64)> = TableDefinition::new("stale");
-/// `stamp`: the last one given. `latest`: [`StoreTime::latest`].
+/// `stamp`: the last one given, a time in microseconds, or more where several were given at once. `latest`: [`StoreTime::latest`].
 pub(super) const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
 /// `format`, the `fingerprint` of the secret, and `index`, the marker.
 pub(super) const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
@@ -146,11 +146,13 @@ impl<'txn> Tables<'txn> {
         self.extend_vault(recording)?;
         let key = member_key(&recording.entity, &recording.member);
         let known = self.members.get(key.as_slice())?.map_or(0, |row| row.value().0);
-        self.stamp += 1;
+        self.stamp = (self.stamp + 1).max(now.0.saturating_mul(1000));
         self.members.insert(key.as_slice(), (known.max(recording.expires_at.0), self.stamp))?;
         self.trim(&recording.entity, &key, now)?;
-        let stale = self.stale_row(&recording.entity)?.filter(|(ends, _)| !is_dead(*ends, now));
-        Ok(Recorded { stamp: Stamp(self.stamp), stale: stale.map(|(_, stale)| stale) })
+        let row = self.stale_row(&recording.entity)?;
+        let generation = row.map_or(0, |(_, stale)| stale.generation).max(self.time.latest());
+        let stale = row.filter(|(ends, _)| !is_dead(*ends, now)).map(|(_, stale)| stale);
+        Ok(Recorded { stamp: Stamp(self.stamp), stale, generation })
     }
 
     fn extend_vault(&mut self, recording: &Recording) -> Result<()> {

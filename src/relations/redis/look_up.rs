@@ -28,7 +28,7 @@ impl RedisStore {
             for ((_, member), value) in chunk.iter().zip(answer) {
                 let found = match value {
                     Value::Nil => None,
-                    value => Some(read_held(Value::BulkString(member.to_field()), Some(value))?),
+                    value => Some(read_held(Value::BulkString(member.to_field()), Some(value), None)?),
                 };
                 held.push(found.filter(|held| held.expires_at.0 > now * 1000));
             }

@@ -143,9 +143,10 @@ impl RedisStore {
         call.arg(from.0).arg(limit).arg(BUCKETS_PER_CALL);
         let mut answer = self.call::<Vec<Value>>(call).await?.into_iter();
         let (now, behind): (u64, u64) = (read(answer.next())?, read(answer.next())?);
+        let now_stamp: u32 = read(answer.next())?;
         let mut held = Vec::with_capacity(answer.len() / 2);
         while let Some(field) = answer.next() {
-            let found = read_held(field, answer.next())?;
+            let found = read_held(field, answer.next(), Some(now_stamp))?;
             // A bucket may hold what is dead, and what stands before the position.
             if found.expires_at.0 > now * 1000 && found.member.position() >= from {
                 held.push(found);
@@ -349,12 +350,14 @@ impl From<PoolError> for StoreError {
     }
 }
 
-/// The answer for one entity: `stale`, then the value of each member.
+/// The answer for one entity: `stale`, the generation of a read that begins now, then the value of each member.
 fn recorded_of_entity(answer: Vec<Value>) -> Result<Vec<Recorded>, StoreError> {
     let mut answer = answer.into_iter();
-    let (at, generation): (Option<u64>, u64) = (read(answer.next())?, read(answer.next())?);
-    let stale = at.map(|at| Stale { at: Timestamp(at), generation });
-    answer.map(|value| Ok(Recorded { stamp: Stamp(read_value(Some(value))?), stale })).collect()
+    let (at, of_stale): (Option<u64>, u64) = (read(answer.next())?, read(answer.next())?);
+    let generation = read(answer.next())?;
+    let stale = at.map(|at| Stale { at: Timestamp(at), generation: of_stale });
+    let recorded = |value| Ok(Recorded { stamp: Stamp(read_value(Some(value))?), stale, generation });
+    answer.map(recorded).collect()
 }
 
 /// A member's value is its expiry in seconds and its stamp. It is compared whole: the microseconds of the stamp alone
@@ -364,11 +367,24 @@ fn read_value(value: Option<Value>) -> Result<u64, StoreError> {
     Ok(u64::from_be_bytes(bytes.try_into().map_err(|_| StoreError::Unreadable("member"))?))
 }
 
-fn read_held(field: Value, value: Option<Value>) -> Result<Held, StoreError> {
+/// `now_stamp` is the store's clock as a stamp, where it was asked along; else the age is not known.
+fn read_held(field: Value, value: Option<Value>, now_stamp: Option<u32>) -> Result<Held, StoreError> {
     let field: Vec<u8> = read(Some(field))?;
     let member = Member::from_field(&field).ok_or(StoreError::Unreadable("member"))?;
     let value = read_value(value)?;
-    Ok(Held { member, stamp: Stamp(value), expires_at: Timestamp((value >> 32) * 1000) })
+    let stamp = u32::try_from(value & u64::from(u32::MAX)).unwrap_or_default();
+    Ok(Held {
+        member,
+        stamp: Stamp(value),
+        expires_at: Timestamp((value >> 32) * 1000),
+        age: now_stamp.map(|now| age(stamp, now)).unwrap_or_default(),
+    })
+}
+
+/// Stamps are microseconds modulo 2^32. What seems older than half of that may as well come of a clock that was set back.
+fn age(stamp: u32, now: u32) -> Duration {
+    let micros = now.wrapping_sub(stamp);
+    Duration::from_micros(if micros <= u32::MAX / 2 { micros.into() } else { 0 })
 }
 
 fn read<T: FromRedisValue>(value: Option<Value>) -> Result<T, StoreError> {
