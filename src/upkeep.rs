@@ -169,6 +169,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_job_that_is_done_again_is_there_after_a_crash_whether_it_was_still_kept_or_not() {
+        for still_kept in [true, false] {
+            let kit = Kit::new();
+            kit.accept(&job(JobType::Invalidate)).await;
+            let taken = kit.queue.take(Room { jobs: 1, fan_outs: 1 }).await.pop().unwrap();
+            let done = Outcome::Done { fan_out: None, follow_ups: Vec::new() };
+            let mut kept = kit.queue.settle(taken.job.id, done, 0, 0.0).let_go;
+            if !still_kept {
+                kit.journal.forget(std::mem::take(&mut kept));
+            }
+            let finished = Finished { job: taken.job, kept, epoch: 0 };
+            run_again(&kit.queue, &kit.journal, finished, kit.clock.accepted());
+            assert_eq!(kit.queue.view().queued, 1);
+            // What is written after it comes after its end, too.
+            kit.accept(&Job { key: JobKey(2), ..job(JobType::Cache) }).await;
+            assert_eq!(kit.crash().len(), 2, "still kept: {still_kept}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_job_that_was_superseded_or_started_while_it_was_written_again_is_there_after_a_crash() {
         for is_started in [false, true] {
             let kit = Kit::new();
