@@ -106,6 +106,7 @@ fn job(n: usize) -> Job {
         copy: Some(Box::new(copy)),
         payload: None,
         depth: 0,
+        recheck: false,
     }
 }
 

@@ -9,11 +9,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 mod build;
+mod debts;
 mod monitor;
+mod reconcile;
 mod replay;
 
 use build::Parts;
 pub use build::check;
+pub use reconcile::reconcile;
 
 use crate::{
     config::{Config, Loaded, server::ServerConfig},
@@ -49,7 +52,7 @@ impl App {
             );
         }
         // A store that cannot be reached is asked again while the service runs. One of another secret is not ours.
-        if let Err(error @ ClaimError::OtherSecret { .. }) = parts.claim().await {
+        if let Err(error @ ClaimError::OtherSecret { .. }) = parts.claim_and_look().await {
             bail!(error);
         }
         let listener = listen(&server).await?;
@@ -78,8 +81,12 @@ impl App {
         let Self { server, listener, parts, concurrency } = self;
         let (tasks, working) = (TaskTracker::new(), CancellationToken::new());
         let monitor = tasks.spawn(monitor::run(parts.clone(), working.clone()));
+        let debts = tasks.spawn(debts::run(parts.clone(), working.clone()));
         let workers = Workers { parts: parts.clone(), concurrency, tasks: tasks.clone() };
         let workers = tasks.spawn(workers.start(working.clone(), stop.clone()));
+
+        let (desk, stopped) = (parts.clone(), working.clone());
+        tasks.spawn(async move { desk.reconciliations.run(&desk.hooks, &stopped).await });
 
         let service = parts.service(&server);
         let limits = service.limits;
@@ -113,6 +120,10 @@ impl App {
         timeout(CANCELLED, tasks.wait()).await.ok();
         parts.tell_what_is_left();
         monitor.abort();
+        debts.abort();
+        if workers.is_finished() {
+            parts.losses.close().await;
+        }
         match workers.is_finished() {
             true => workers.await?,
             false => Ok(()),
@@ -155,6 +166,8 @@ impl Workers {
         }
         let workers =
             (0..self.concurrency).map(|_| self.tasks.spawn(self.parts.worker().run(working.clone())));
+        let (losses, working) = (self.parts.losses.clone(), working.clone());
+        self.tasks.spawn(async move { losses.answer(working).await });
         for ended in futures_util::future::join_all(workers).await {
             // Its jobs would run for ever. The next process gets them from the journal.
             if let Err(panicked) = ended {
@@ -165,16 +178,17 @@ impl Workers {
         Ok(())
     }
 
+    /// Waits until the store is known to be ours, and to be the one that it was, or to have been lost.
     async fn claimed(&self) -> Result<(), ClaimError> {
         loop {
-            match self.parts.claim().await {
+            match self.parts.claim_and_look().await {
                 // A store may answer and take nothing, as a replica does: then nothing else tells of it.
                 Err(ClaimError::Store(error)) => {
-                    monitor::tell(&self.parts, "workers", Some(format!("no job is run yet: {error}")));
+                    self.parts.health.tell("workers", Some(format!("no job is run yet: {error}")));
                     tokio::time::sleep(CLAIM_PAUSE).await;
                 }
                 known => {
-                    monitor::tell(&self.parts, "workers", None);
+                    self.parts.health.tell("workers", None);
                     return known;
                 }
             }

@@ -29,12 +29,17 @@ pub struct Cli {
     command: Option<Command>,
 }
 
+mod reconcile;
+
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Runs the service (the default).
     Serve,
     /// Checks the configuration whole and says what is wrong with it.
     Check,
+    /// Compares index and caches: copies that no relationship tracks are recorded or evicted, relationships without a
+    /// copy are dropped.
+    Reconcile(reconcile::Options),
     /// Reads an API key from standard input and prints its hash for `auth.keys`.
     HashKey,
     /// Asks the running service whether it takes events; exits with 1 where it does not.
@@ -51,6 +56,7 @@ impl Cli {
         match self.command.unwrap_or(Command::Serve) {
             Command::Serve => serve(load(config)?),
             Command::Check => check(&load(config)?),
+            Command::Reconcile(options) => reconcile::run(&load(config)?, &options),
             Command::HashKey => print_hash(),
             Command::Healthcheck => healthcheck(&load(config)?),
         }

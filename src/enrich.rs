@@ -69,6 +69,7 @@ impl Enrichment<'_> {
             copy,
             payload: follows.then(|| Arc::new(event.payload.clone())),
             depth: 0,
+            recheck: false,
         })
     }
 

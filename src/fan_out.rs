@@ -1,5 +1,7 @@
 //! How far an invalidation's fan-out has come: one lap around an entity's members, in any number of turns.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use crate::{queue::Tally, relations::Position};
 
 /// A lap around all positions. It may begin anywhere, so that starting again does not put off the members ahead.
@@ -13,10 +15,30 @@ pub struct FanOut {
     wrapped: bool,
     /// Whether `stale` has been written for it.
     pub marked: bool,
-    /// Why some copy on this lap is still there, if any is.
+    /// How far the resolver has been asked, where it has to be.
+    pub resolved: Asked,
+    /// [`crate::trust::Trust::epoch`] as it was when it began.
+    pub epoch: u64,
+    /// Why some copy on this lap, or on the one before it, is still there, if any is.
     pub incomplete: Option<Box<str>>,
+    /// The caches that such copies are in.
+    pub waits_for: BTreeSet<Arc<str>>,
+    /// Whether there are copies that cannot be named.
+    pub has_unnamed: bool,
     /// What it did so far; what failed is counted for this lap alone.
     pub tally: Tally,
+}
+
+/// How far a resolver has been asked for an entity's holders.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Asked {
+    /// Not at all.
+    #[default]
+    NotYet,
+    /// The page behind this cursor is next.
+    Until(Box<str>),
+    /// For all of them.
+    All,
 }
 
 impl FanOut {
@@ -25,11 +47,29 @@ impl FanOut {
         self.next
     }
 
-    /// At the beginning of a lap nothing has failed yet.
-    pub fn begin_turn(&mut self) {
-        if self.next == self.began && !self.wrapped {
+    /// At the beginning of a lap nothing has failed yet, and nobody has been asked. One that does not drop all members meets
+    /// them again.
+    pub fn begin_turn(&mut self, drops_all: bool) {
+        if self.is_at_start() && !matches!(self.resolved, Asked::Until(_)) {
+            self.resolved = Asked::NotYet;
             self.tally.failed = 0;
+            if !drops_all {
+                self.tally.matched = 0;
+            }
+            self.incomplete = None;
+            self.waits_for.clear();
+            self.has_unnamed = false;
         }
+    }
+
+    /// The caches that the lap before this one was made in vain for: another is not worth it until one of them answers.
+    pub fn awaited(&self) -> Option<&BTreeSet<Arc<str>>> {
+        let waits = self.marked && self.is_at_start();
+        Some(&self.waits_for).filter(|caches| waits && !caches.is_empty())
+    }
+
+    fn is_at_start(&self) -> bool {
+        self.next == self.began && !self.wrapped
     }
 
     /// Goes on behind a page that ended at `next` (`None`: at the end of all positions). Returns whether the lap
@@ -50,7 +90,7 @@ impl FanOut {
     pub fn restart(&mut self) {
         self.began = self.next;
         self.wrapped = false;
-        self.incomplete = None;
+        self.resolved = Asked::NotYet;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use serde::Serialize;
+use tracing::{info, warn};
 
 /// Whether events can be taken, and what is wrong meanwhile. Shared by those who notice and those who answer.
 pub struct Health {
@@ -70,7 +71,7 @@ impl Health {
         let suspended = (suspended > 0).then(|| {
             reason(
                 "invalidations",
-                &format!("{suspended} wait to be tried again: the promise is suspended for them"),
+                &format!("{suspended} wait to be tried again, evictions included: the promise is suspended for them"),
             )
         });
         let wrong: Vec<Reason> = state.reasons.iter().cloned().chain(suspended).collect();
@@ -128,6 +129,17 @@ impl Health {
             (None, Some(detail)) => {
                 state.reasons.push(Reason { component: component.to_owned(), detail });
                 true
+            }
+        }
+    }
+
+    /// As [`Health::report`], and says it in the log where it is news.
+    pub fn tell(&self, component: &str, trouble: Option<String>) {
+        let detail = trouble.clone();
+        if self.report(component, trouble) {
+            match detail {
+                Some(detail) => warn!(component, detail, "in trouble"),
+                None => info!(component, "well again"),
             }
         }
     }

@@ -322,5 +322,6 @@ fn asked_for(job_type: JobType, topic: &Arc<str>, entity: Entity, at: Accepted) 
         copy: None,
         payload: None,
         depth: 0,
+        recheck: false,
     }
 }

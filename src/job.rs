@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod key;
+mod recheck;
 
 pub(crate) use key::KeyHasher;
 
@@ -155,6 +156,9 @@ pub struct Job {
     pub payload: Option<Arc<Map<String, Value>>>,
     /// How many follow-ups led here: 0 for an event's own job.
     pub depth: u8,
+    /// Whether it removes again what an earlier job has removed (DESIGN 7, rule 11): it marks nothing, and nothing follows
+    /// it.
+    pub recheck: bool,
 }
 
 /// What stands in the place of a resource type where a job is about a holder. An entity's may be the same word; the job's

@@ -31,6 +31,16 @@ pub enum Verdict {
     Evict(Reason),
 }
 
+impl Verdict {
+    /// Why the copy goes, where it does.
+    pub fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Keep => None,
+            Self::Evict(reason) => Some(reason),
+        }
+    }
+}
+
 /// Why a copy goes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Reason {
@@ -44,18 +54,21 @@ pub enum Reason {
     Undated,
     /// The read began before its holder was revoked, or too short after it to be sure.
     Revoked,
+    /// The read is under a generation that was never given out: of another entity, or made up.
+    MadeUpGeneration,
     /// The read began before the index was lost, and with it whatever would tell whether the read is stale.
     IndexLost,
 }
 
 impl Reason {
     /// Every reason, for metrics that list them all.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Stale,
         Self::OlderThanHorizon,
         Self::Generation,
         Self::Undated,
         Self::Revoked,
+        Self::MadeUpGeneration,
         Self::IndexLost,
     ];
 
@@ -67,8 +80,18 @@ impl Reason {
             Self::Generation => "generation",
             Self::Undated => "undated",
             Self::Revoked => "revoked",
+            Self::MadeUpGeneration => "made_up_generation",
             Self::IndexLost => "index_lost",
         }
+    }
+}
+
+/// Judges a read by the generation that one that begins now is under: above it none was ever given out. What is made up is no
+/// later than any write, so it proves nothing.
+pub fn judge_given(read: ReadTime, current: u64) -> Verdict {
+    match read.generation {
+        Some(generation) if generation > current => Verdict::Evict(Reason::MadeUpGeneration),
+        _ => Verdict::Keep,
     }
 }
 
@@ -177,6 +200,13 @@ mod tests {
             Evict(Reason::OlderThanHorizon)
         );
         assert_eq!(judged(under(forgotten_at), None, forgotten_at), Keep);
+    }
+
+    #[test]
+    fn a_generation_above_the_one_that_is_given_now_was_never_given() {
+        assert_eq!(judge_given(under(1_000_001), 1_000_000), Evict(Reason::MadeUpGeneration));
+        assert_eq!(judge_given(under(1_000_000), 1_000_000), Keep);
+        assert_eq!(judge_given(at(2_000_000), 1_000_000), Keep, "a time is judged by its own rules");
     }
 
     #[test]

@@ -31,6 +31,16 @@ pub struct Metrics {
     pub follow_ups_skipped: IntCounterVec,
     /// Holders without a readable vault entry that a fan-out met: their copies cannot be named.
     pub vault_missing: IntCounter,
+    /// Holders that the resolver has named.
+    pub resolved_holders: IntCounter,
+    /// Times that the index was found to be lost.
+    pub index_losses: IntCounter,
+    /// 1 while copies may live that the index does not know of.
+    pub index_incomplete: IntGauge,
+    /// Failovers and restarts, by `component`: `store`, or `cache:` and a name.
+    pub failovers: IntCounterVec,
+    /// How far the store's clock is from ours.
+    pub clock_skew: Gauge,
     /// From the acceptance of an event to the deletion of the last copy.
     pub invalidation_seconds: Histogram,
     /// Failed calls, by `component`: `store`, or the name of a cache.
@@ -47,6 +57,10 @@ pub struct Metrics {
     queue_bytes: IntGauge,
     suspended: IntGauge,
     connections: IntGaugeVec,
+    held: IntGauge,
+    let_go_early: IntGauge,
+    cache_owed: IntGaugeVec,
+    cache_suspect: IntGaugeVec,
 }
 
 impl Metrics {
@@ -68,6 +82,8 @@ impl Metrics {
             )?,
             vault_missing: make
                 .counter("vault_missing_total", "Holders met without a readable vault entry")?,
+            resolved_holders: make
+                .counter("resolved_holders_total", "Holders that the resolver has named")?,
             invalidation_seconds: make.histogram(
                 "invalidation_seconds",
                 "From an event's acceptance to the deletion of the last copy",
@@ -96,9 +112,30 @@ impl Metrics {
             queue_bytes: make.gauge("queue_bytes", "Bytes that queued and running jobs are counted with")?,
             suspended: make.gauge(
                 "invalidations_suspended",
-                "Invalidations and revocations that wait after a failure: the promise is suspended for what they are about",
+                "Invalidations, revocations and evictions that wait after a failure: the promise is suspended for what they are about",
+            )?,
+            cache_owed: make.gauges("cache_owed_jobs", "Jobs that wait for a cache", &["cache"])?,
+            cache_suspect: make.gauges(
+                "cache_suspect",
+                "Whether a cache was owed too much, and has not been emptied since",
+                &["cache"],
             )?,
             connections: make.gauges("redis_connections", "Connections to Redis", &["pool", "state"])?,
+            index_losses: make.counter("index_losses_total", "Times that the index was lost")?,
+            index_incomplete: make
+                .gauge("index_incomplete", "1 while copies may live that the index does not know of")?,
+            failovers: make.counters(
+                "failovers_total",
+                "Failovers and restarts of the store and of caches",
+                &["component"],
+            )?,
+            clock_skew: make
+                .float_gauge("store_clock_skew_seconds", "How far the store's clock is from ours")?,
+            held: make.gauge("finished_jobs_held", "Finished jobs that a failover could still undo")?,
+            let_go_early: make.gauge(
+                "finished_jobs_let_go_early",
+                "Finished jobs since the start that there was no room to hold on to",
+            )?,
             registry: make.registry,
         })
     }
@@ -150,6 +187,18 @@ impl Metrics {
         self.queue_oldest_age.set(view.oldest_age.as_secs_f64());
         self.queue_bytes.set(gauge(view.bytes));
         self.suspended.set(gauge(view.suspended));
+    }
+
+    /// Takes over how many finished jobs are held, and how many were let go too early.
+    pub fn observe_window(&self, held: usize, early: u64) {
+        self.held.set(gauge(held));
+        self.let_go_early.set(i64::try_from(early).unwrap_or(i64::MAX));
+    }
+
+    /// Takes over into gauges how many jobs wait for a cache, and whether it is suspect.
+    pub fn observe_cache(&self, cache: &str, owed: usize, is_suspect: bool) {
+        self.cache_owed.with_label_values(&[cache]).set(gauge(owed));
+        self.cache_suspect.with_label_values(&[cache]).set(i64::from(is_suspect));
     }
 
     /// Takes a connection pool's present state over into gauges.

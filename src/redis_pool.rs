@@ -1,21 +1,34 @@
 //! Connections to one Redis, shared by what talks to it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use deadpool::managed::{Object, Pool};
 use deadpool_redis::{
-    Connection, Manager, Pool, PoolError as GetError, Runtime,
+    Manager, Runtime,
     redis::{
         AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionInfo, ErrorKind, FromRedisValue,
         IntoConnectionInfo, Pipeline, RedisError, RedisResult, ServerErrorKind, TlsCertificates,
     },
 };
 
+mod gate;
+mod pulse;
+mod server;
+
+use gate::{Gate, Linker};
+pub use pulse::{Found, Pulse};
+pub use server::{Info, Server};
+
 use crate::tls::{self, ClientTls};
 
-/// A bounded set of connections, made when they are needed and checked when they are taken.
+type GetError = deadpool::managed::PoolError<RedisError>;
+
+/// A bounded set of connections, made when they are needed and checked when they are taken. They lead to one server: where
+/// another one answers, nothing is asked of it until it is accepted ([`RedisPool::look`], [`RedisPool::accept`]).
 #[derive(Clone)]
 pub struct RedisPool {
-    pool: Pool,
+    pool: Pool<Linker>,
+    gate: Arc<Gate>,
     timeout: Duration,
 }
 
@@ -59,7 +72,8 @@ impl RedisPool {
         let limit = Some(timeout);
         let config = AsyncConnectionConfig::new().set_connection_timeout(limit).set_response_timeout(limit);
         let manager = Manager::new_with_config(server, config).map_err(|_| BadUrl)?;
-        let pool = Pool::builder(manager)
+        let gate = Arc::new(Gate::default());
+        let pool = Pool::builder(Linker { connections: manager, gate: gate.clone() })
             .max_size(size)
             .wait_timeout(limit)
             .create_timeout(limit)
@@ -67,7 +81,7 @@ impl RedisPool {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|_| BadUrl)?;
-        Ok(Self { pool, timeout })
+        Ok(Self { pool, gate, timeout })
     }
 
     /// Sends a pipeline in one round trip.
@@ -76,17 +90,66 @@ impl RedisPool {
     /// The first error of any of its commands; those behind it may have been carried out all the same.
     pub async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, PoolError> {
         let query = async {
-            let mut connection = self.pool.get().await?;
+            if self.gate.is_closed() {
+                return Err(another());
+            }
+            let mut link = self.pool.get().await?;
+            if !self.gate.lets_through(&link.server) {
+                return Err(another());
+            }
             let answer: Result<T, PoolError> =
-                pipeline.query_async(&mut connection).await.map_err(Into::into);
+                pipeline.query_async(&mut link.connection).await.map_err(Into::into);
             if let Err(PoolError::Unavailable(_)) = answer {
                 // Not back into the pool, where each of them would cost the next query its time.
-                drop(Connection::take(connection));
+                drop(Object::take(link));
             }
             answer
         };
         // The pool's own limits are for each of its steps, and it may take as many as it has connections.
         tokio::time::timeout(self.timeout, query).await.unwrap_or_else(|_| Err(timed_out()))
+    }
+
+    /// Sends a pipeline to whichever server answers now, accepted or not, and asks it who it is.
+    ///
+    /// # Errors
+    /// As [`RedisPool::query`]; `READONLY` where it follows another server.
+    pub async fn look<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<(Info, T), PoolError> {
+        let look = async {
+            if self.gate.is_closed() {
+                // Connections that are open may still lead to the server of before.
+                self.pool.retain(|_, _| false);
+            }
+            let mut link = self.pool.get().await?;
+            let answer = async {
+                let info = gate::info(&mut link.connection).await?;
+                if info.is_replica {
+                    return Err(PoolError::Unavailable("READONLY".to_owned()));
+                }
+                link.server = info.server.clone();
+                Ok((info, pipeline.query_async(&mut link.connection).await?))
+            };
+            let answer = answer.await;
+            if let Err(PoolError::Unavailable(_)) = answer {
+                drop(Object::take(link));
+            }
+            answer
+        };
+        tokio::time::timeout(self.timeout, look).await.unwrap_or_else(|_| Err(timed_out()))
+    }
+
+    /// From here on this server is asked, and no other.
+    pub fn accept(&self, server: &Server) {
+        self.gate.accept(server);
+    }
+
+    /// What was found gives cause to look at the server at once.
+    pub fn suspect(&self) {
+        self.gate.suspect();
+    }
+
+    /// Waits until there is cause to look at the server.
+    pub async fn suspected(&self) {
+        self.gate.suspected().await;
     }
 
     /// Connections there are, and those that are idle.
@@ -98,6 +161,10 @@ impl RedisPool {
 
 fn timed_out() -> PoolError {
     PoolError::Unavailable("timed out".to_owned())
+}
+
+fn another() -> PoolError {
+    PoolError::Unavailable("another server answers, which is being looked at".to_owned())
 }
 
 fn server(url: &str, tls: &ClientTls) -> RedisResult<ConnectionInfo> {

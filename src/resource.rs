@@ -8,13 +8,14 @@ use crate::{
     event::{AccessToken, Entity, is_resource_type},
     judge::Margins,
     rules::RuleProblem,
-    template::{KeyTemplate, TemplateError, Templates, VariantError},
+    template::{Glob, KeyTemplate, TemplateError, Templates, VariantError},
 };
 
 /// One type of entity, as users hold copies of it.
 #[derive(Clone, Debug)]
 pub struct Resource {
     templates: Templates,
+    variant_patterns: Vec<Glob>,
     /// What keys of copies must not begin with; empty where the store has no keys of this kind.
     store_prefix: Box<str>,
     /// Whether a template, filled unluckily, could begin with `store_prefix`.
@@ -25,6 +26,8 @@ pub struct Resource {
     pub guard: Duration,
     /// How late a read may be told of.
     pub horizon: Duration,
+    /// How much later caches that fill late are emptied again, where there are such.
+    pub recheck: Option<Duration>,
     /// Whether a read with neither time nor generation is refused.
     pub require_read_time: bool,
 }
@@ -64,6 +67,11 @@ impl Resources {
         longest(|resource| resource.horizon) + 2 * longest(|resource| resource.guard)
     }
 
+    /// How much later the last of the caches that fill late is emptied again, where there are such.
+    pub fn longest_recheck(&self) -> Option<Duration> {
+        self.0.values().filter_map(|resource| resource.recheck).max()
+    }
+
     /// Every resource with its type, in the order of types.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Resource)> {
         self.0.iter().map(|(resource_type, resource)| (&**resource_type, resource))
@@ -91,15 +99,18 @@ impl Resource {
                 Err(detail) => problems.push(RuleProblem::new(format!("{path}.cache_keys[{index}]"), detail)),
             }
         }
+        let variant_patterns = patterns(config, store_prefix, path, problems);
         let may_reach_store =
             !store_prefix.is_empty() && templates.iter().any(|t| store_prefix.starts_with(t.leading_text()));
         Self {
             templates: Templates::new(templates),
+            variant_patterns,
             store_prefix: store_prefix.into(),
             may_reach_store,
             ttl: config.ttl,
             guard: config.guard,
             horizon: config.horizon,
+            recheck: Some(config.recheck).filter(|recheck| !recheck.is_zero()),
             require_read_time: config.require_read_time,
         }
     }
@@ -107,6 +118,11 @@ impl Resource {
     /// The key templates.
     pub fn templates(&self) -> &Templates {
         &self.templates
+    }
+
+    /// Patterns of keys of variants, which no template names.
+    pub fn variant_patterns(&self) -> &[Glob] {
+        &self.variant_patterns
     }
 
     /// How exactly reads can be judged.
@@ -164,10 +180,36 @@ pub fn shown_variant(variant: &str) -> Result<String, TemplateError> {
     KeyTemplate::parse_variant(variant).map(|variant| variant.shown())
 }
 
+fn patterns(
+    config: &ResourceConfig,
+    store_prefix: &str,
+    path: &str,
+    problems: &mut Vec<RuleProblem>,
+) -> Vec<Glob> {
+    let mut patterns = Vec::new();
+    for (index, text) in config.variant_patterns.iter().enumerate() {
+        let path = format!("{path}.variant_patterns[{index}]");
+        match Glob::parse(text) {
+            None => {
+                problems.push(RuleProblem::new(path, "a pattern begins with text, such as `/posts/*?page=*`"))
+            }
+            Some(glob) if !store_prefix.is_empty() && glob.leading_text().starts_with(store_prefix) => {
+                problems.push(RuleProblem::new(path, store_key(store_prefix)));
+            }
+            Some(glob) => patterns.push(glob),
+        }
+    }
+    patterns
+}
+
+fn store_key(store_prefix: &str) -> String {
+    format!("must not begin with `{store_prefix}`, the prefix of the store's own keys")
+}
+
 fn own_key(text: &str, store_prefix: &str) -> Result<KeyTemplate, String> {
     let template = KeyTemplate::parse(text).map_err(|error| error.to_string())?;
     if !store_prefix.is_empty() && template.leading_text().starts_with(store_prefix) {
-        return Err(format!("must not begin with `{store_prefix}`, the prefix of the store's own keys"));
+        return Err(store_key(store_prefix));
     }
     Ok(template)
 }
@@ -179,9 +221,11 @@ mod tests {
     fn posts(cache_keys: &[&str]) -> ResourceConfig {
         ResourceConfig {
             cache_keys: cache_keys.iter().map(|&key| key.to_owned()).collect(),
+            variant_patterns: Vec::new(),
             ttl: Duration::from_secs(300),
             guard: Duration::from_secs(2),
             horizon: Duration::from_secs(3600),
+            recheck: Duration::ZERO,
             require_read_time: false,
         }
     }
@@ -224,6 +268,15 @@ mod tests {
                 "resources.A:B.ttl: must be above 0",
                 "resources.A:B.cache_keys[0]: the template must hold {entity_id}",
                 "resources.A:B.cache_keys[1]: must not begin with `decache:`, the prefix of the store's own keys",
+            ]
+        );
+        let patterns = ["*", "decache:*", "/posts/*"].map(str::to_owned).to_vec();
+        let wrong = ResourceConfig { variant_patterns: patterns, ..posts(&["/{entity_id}"]) };
+        assert_eq!(
+            compile("Posts", wrong).unwrap_err(),
+            [
+                "resources.Posts.variant_patterns[0]: a pattern begins with text, such as `/posts/*?page=*`",
+                "resources.Posts.variant_patterns[1]: must not begin with `decache:`, the prefix of the store's own keys",
             ]
         );
         let none = compile("Posts", posts(&[])).unwrap_err();

@@ -14,9 +14,13 @@ use sha2::{Digest, Sha256};
 use crate::{caches::CopyKey, event::AccessToken};
 
 pub(crate) mod braces;
+pub(crate) mod glob;
+mod reverse;
 mod variant;
 
 pub use braces::TemplateError;
+pub use glob::Glob;
+pub use reverse::{Reading, Readings};
 pub use variant::{Templates, VariantError};
 
 /// All but the unreserved characters of RFC 3986, in UTF-8.

@@ -8,8 +8,9 @@ use std::{fmt, io, sync::Arc, time::Duration};
 use tokio::{io::AsyncRead, io::AsyncWrite, net::TcpStream, time::timeout};
 use tokio_rustls::{
     TlsAcceptor,
+    client::TlsStream,
     rustls::{
-        self, InconsistentKeys, RootCertStore, ServerConfig,
+        self, ClientConfig, InconsistentKeys, RootCertStore, ServerConfig,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
         sign::{CertifiedKey, SingleCertAndKey},
@@ -79,6 +80,13 @@ impl Identity {
         &self.key
     }
 
+    /// Whether the other side of a connection has shown this certificate.
+    pub fn is_shown_by(&self, connection: &TlsStream<TcpStream>) -> bool {
+        let shown = connection.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let ours = CertificateDer::from_pem_slice(self.chain.as_bytes()).ok();
+        shown.is_some() && shown == ours.as_ref()
+    }
+
     fn certified(&self) -> Result<CertifiedKey, IdentityError> {
         let chain = certificates(&self.chain).map_err(IdentityError::Certificate)?;
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|_| {
@@ -133,6 +141,34 @@ impl fmt::Debug for Authorities {
 pub fn install_algorithms() {
     // Fails where they are installed already.
     let _ = ring::default_provider().install_default();
+}
+
+/// How a client of ours shakes hands: it believes the authorities of `tls`, or else the system's.
+///
+/// # Errors
+/// What is wrong with the certificates of `tls`.
+pub fn client(tls: &ClientTls) -> Result<ClientConfig, String> {
+    install_algorithms();
+    let mut roots = RootCertStore::empty();
+    match &tls.authorities {
+        Some(authorities) => {
+            for certificate in certificates(authorities.pem())? {
+                roots.add(certificate).map_err(|error| error.to_string())?;
+            }
+        }
+        // A system without certificates is told by a handshake that fails, where there is one.
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let config = ClientConfig::builder().with_root_certificates(roots);
+    Ok(match &tls.identity {
+        None => config.with_no_client_auth(),
+        Some(identity) => {
+            let certified = identity.certified().map_err(|error| error.to_string())?;
+            config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+        }
+    })
 }
 
 /// Shakes hands with clients.

@@ -2,7 +2,10 @@
 //!
 //! Whoever notices a loss says so here; hooks ask. It is shared, and its lock is held for a moment.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use crate::{clock::Timestamp, judge::Margins, relations::Stale};
 
@@ -10,6 +13,7 @@ use crate::{clock::Timestamp, judge::Margins, relations::Stale};
 #[derive(Debug, Default)]
 pub struct Trust {
     state: Mutex<State>,
+    epoch: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,6 +57,17 @@ impl Trust {
     /// Until when copies may live that the index does not know of; `None` where it knows them all.
     pub fn incomplete_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.lock().incomplete_until.filter(|until| *until > now)
+    }
+
+    /// Counts the times that a store or a cache was found to be another one: what was begun before may have been done in
+    /// part on one that is gone.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// A store or a cache is another one. To be said before it is used.
+    pub fn new_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::{
-    job::Accepted,
+    job::{Accepted, Job, JobId},
     journal::{EntryId, Journal, Kept, Record, Ref},
     queue::{KeepAnew, Queue},
+    window::Finished,
 };
 
 /// Jobs of a sparse file that are written again at a time.
@@ -39,6 +40,18 @@ pub fn keep_anew(queue: &Arc<Queue>, journal: &Arc<dyn Journal>, anew: KeepAnew,
     journal.write(record, Box::new(then));
 }
 
+/// Has a job done again that was done: what it did may be undone (DESIGN 7, rule 14).
+pub fn run_again(queue: &Arc<Queue>, journal: &Arc<dyn Journal>, finished: Finished, now: Accepted) {
+    let job = Job::clone(&finished.job);
+    if !finished.kept.is_empty() {
+        return queue.push_again(job, finished.kept);
+    }
+    // The journal keeps it as something else, a dead letter, or has let it go: it is a job of its own now.
+    let job = Job { id: JobId::new(now.now), ..job };
+    queue.push_again(job.clone(), Vec::new());
+    keep_anew(queue, journal, KeepAnew::of_job(job), now);
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -47,7 +60,7 @@ mod tests {
     use crate::{
         clock::{Clock, Timestamp},
         event::Entity,
-        job::{Job, JobId, JobKey, JobType},
+        job::{JobKey, JobType},
         journal::{Log, Replayed, Settings},
         queue::{Aging, Outcome, QueueLimits, RetryPolicy, Room},
         secret::{Keys, Secret},
@@ -112,6 +125,7 @@ mod tests {
             copy: None,
             payload: None,
             depth: 0,
+            recheck: false,
         }
     }
 
@@ -136,8 +150,12 @@ mod tests {
         let letter = job(JobType::Cache);
         kit.accept(&letter).await;
         for outcome in [
-            Outcome::Failed { error: "store unavailable".to_owned(), fan_out: None },
-            Outcome::Evicted(crate::queue::Ending::Dead),
+            Outcome::Failed {
+                error: "store unavailable".to_owned(),
+                fan_out: None,
+                waits_for: Box::default(),
+            },
+            Outcome::Evicted { ending: crate::queue::Ending::Dead, follow_ups: Vec::new() },
         ] {
             let taken = kit.queue.take(Room { jobs: 1, fan_outs: 1 }).await;
             let settled = kit.queue.settle(taken[0].job.id, outcome, 0, 0.0);
@@ -148,6 +166,26 @@ mod tests {
         }
         kit.accept(&Job { key: JobKey(2), ..job(JobType::Cache) }).await;
         assert!(kit.crash().contains(&(letter.id, Some("store unavailable".into()))));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_done_again_is_there_after_a_crash_whether_it_was_still_kept_or_not() {
+        for still_kept in [true, false] {
+            let kit = Kit::new();
+            kit.accept(&job(JobType::Invalidate)).await;
+            let taken = kit.queue.take(Room { jobs: 1, fan_outs: 1 }).await.pop().unwrap();
+            let done = Outcome::Done { fan_out: None, follow_ups: Vec::new() };
+            let mut kept = kit.queue.settle(taken.job.id, done, 0, 0.0).let_go;
+            if !still_kept {
+                kit.journal.forget(std::mem::take(&mut kept));
+            }
+            let finished = Finished { job: taken.job, kept, epoch: 0 };
+            run_again(&kit.queue, &kit.journal, finished, kit.clock.accepted());
+            assert_eq!(kit.queue.view().queued, 1);
+            // What is written after it comes after its end, too.
+            kit.accept(&Job { key: JobKey(2), ..job(JobType::Cache) }).await;
+            assert_eq!(kit.crash().len(), 2, "still kept: {still_kept}");
+        }
     }
 
     #[tokio::test]

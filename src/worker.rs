@@ -10,10 +10,11 @@ use crate::{
     clock::Clock,
     hooks::Hooks,
     job::{Job, JobType},
-    journal::{Journal, JournalError, Kept, Record},
+    journal::{Journal, JournalError, Kept, Record, Ref},
     metrics::Metrics,
     queue::{Attempt, JobState, Outcome, Queue, Room, Settled},
-    upkeep::keep_anew,
+    upkeep::{keep_anew, run_again},
+    window::{self, Finished},
 };
 
 /// Fan-outs that one worker has under way at a time.
@@ -70,45 +71,44 @@ impl Worker {
     }
 
     async fn cache(&self, reads: Vec<Attempt>) -> Done {
-        let began = self.clock.tick();
+        let (began, epoch) = (self.clock.tick(), self.hooks.trust.epoch());
         let outcomes = self.hooks.cache(&reads).await;
         let ran = self.clock.tick().since(began);
         for (attempt, outcome) in reads.into_iter().zip(outcomes) {
-            self.settle(Ran { attempt, ran }, outcome);
+            self.settle(Ran { attempt, ran, epoch, let_go: false }, outcome);
         }
         Done::Reads
     }
 
     async fn fan_out(&self, attempt: Attempt) -> Done {
-        let began = self.clock.tick();
+        let (began, epoch) = (self.clock.tick(), self.hooks.trust.epoch());
+        let span = span_of(&attempt.job);
         let outcome = match attempt.job.job_type {
-            JobType::Revoke => self.hooks.revoke(&attempt).instrument(span_of(&attempt.job)).await,
-            JobType::Cache | JobType::Invalidate => {
-                self.hooks.invalidate(&attempt).instrument(span_of(&attempt.job)).await
-            }
+            JobType::Revoke => self.hooks.revoke(&attempt).instrument(span).await,
+            JobType::Cache | JobType::Invalidate => self.hooks.invalidate(&attempt).instrument(span).await,
         };
-        self.settle(Ran { attempt, ran: self.clock.tick().since(began) }, outcome);
+        let ran = self.clock.tick().since(began);
+        self.settle(Ran { attempt, ran, epoch, let_go: false }, outcome);
         Done::FanOut
     }
 
-    /// Gives a job back. What follows from it is kept first, in one record with its end (DESIGN 5).
-    fn settle(&self, ran: Ran, outcome: Outcome) {
-        let follow_ups = match &outcome {
-            Outcome::Done { follow_ups, .. } if !follow_ups.is_empty() => follow_ups,
-            _ => return self.give_back(&ran, outcome, 0),
-        };
-        let jobs = follow_ups.iter().map(Kept::first);
-        let record = Record::new(jobs, ran.attempt.kept.clone(), self.clock.accepted());
+    /// Gives a job back. What follows from it is kept first, in one record with its end where it is done (DESIGN 5); where the
+    /// job is held after its end, the end comes later.
+    fn settle(&self, mut ran: Ran, outcome: Outcome) {
+        let follow_ups = outcome.follow_ups();
+        if follow_ups.is_empty() {
+            return self.give_back(&ran, outcome, 0);
+        }
+        ran.let_go = ends_with_follow_ups(&outcome) && self.hooks.window.span().is_zero();
+        let ended = if ran.let_go { ran.attempt.kept.clone() } else { Vec::new() };
+        let record = Record::new(follow_ups.iter().map(Kept::first), ended, self.clock.accepted());
         let worker = self.clone();
         let then = move |written: Result<u32, JournalError>| match written {
             Ok(segment) => worker.give_back(&ran, outcome, segment),
             Err(error) => {
-                let failed = Outcome::Failed { error: error.to_string(), fan_out: None };
-                worker.give_back(
-                    &Ran { attempt: Attempt { kept: Vec::new(), ..ran.attempt }, ..ran },
-                    failed,
-                    0,
-                );
+                let error = error.to_string();
+                let failed = Outcome::Failed { error, fan_out: None, waits_for: Box::default() };
+                worker.give_back(&Ran { let_go: false, ..ran }, failed, 0);
             }
         };
         match record {
@@ -117,18 +117,24 @@ impl Worker {
         }
     }
 
-    /// `segment`: where the journal keeps the follow-ups, and has let the job go in the same record.
+    /// `segment`: where the journal keeps the follow-ups.
     fn give_back(&self, ran: &Ran, outcome: Outcome, segment: u32) {
         let Attempt { job, waited, .. } = &ran.attempt;
-        let let_go_already = matches!(&outcome, Outcome::Done { follow_ups, .. } if !follow_ups.is_empty());
         self.metrics.job_ran(job.job_type, *waited, ran.ran);
         if let Outcome::Failed { error, .. } = &outcome {
             self.metrics.job_failed(job.job_type);
             span_of(job).in_scope(|| debug!(%error, "attempt failed"));
         }
         let Settled { state, let_go, dead } = self.queue.settle(job.id, outcome, segment, fastrand::f64());
-        if !let_go_already {
-            self.journal.forget(let_go);
+        match state {
+            JobState::Done | JobState::Expired => {
+                self.hold(ran, if ran.let_go { Vec::new() } else { let_go })
+            }
+            JobState::Dead => {
+                self.journal.forget(let_go);
+                self.hold(ran, Vec::new());
+            }
+            JobState::Queued | JobState::Running | JobState::Superseded => self.journal.forget(let_go),
         }
         if let Some(dead) = dead {
             keep_anew(&self.queue, &self.journal, dead, self.clock.accepted());
@@ -138,6 +144,25 @@ impl Worker {
             span_of(job).in_scope(|| debug!(state = state.as_str(), "job ended"));
         }
     }
+}
+
+impl Worker {
+    /// Holds on to a job that is done, as long as a failover may undo it (DESIGN 7, rule 14).
+    fn hold(&self, ran: &Ran, kept: Vec<Ref>) {
+        let finished = Finished { job: ran.attempt.job.clone(), kept, epoch: ran.epoch };
+        match self.hooks.window.keep(finished) {
+            window::Kept::Held => {}
+            window::Kept::Go(kept) => self.journal.forget(kept),
+            window::Kept::Again(finished) => {
+                run_again(&self.queue, &self.journal, finished, self.clock.accepted());
+            }
+        }
+    }
+}
+
+/// Whether the journal lets a job go in the record of its follow-ups. One that was evicted may live on as a dead letter.
+fn ends_with_follow_ups(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Done { follow_ups, .. } if !follow_ups.is_empty())
 }
 
 /// Something that was under way is over.
@@ -150,6 +175,10 @@ enum Done {
 struct Ran {
     attempt: Attempt,
     ran: Duration,
+    /// [`crate::trust::Trust::epoch`] when it began.
+    epoch: u64,
+    /// Whether the journal lets the job go in one record with its follow-ups.
+    let_go: bool,
 }
 
 /// The span of a job, with the field names that every log line about jobs has. At `info` it costs nothing.

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     copies::{Copies, Copy, Provisional},
+    database::DatabaseError,
     events::{Decache, EpochMillis, Event, User, Verdict},
     outbox::Outbox,
     posts::Posts,
@@ -68,7 +69,11 @@ async fn read(State(api): State<Arc<Api>>, Path(id): Path<u64>, Query(caller): Q
         Err(error) => tracing::warn!(%error, "reading past the cache"),
     }
     // That there is no post is not cached: it would be a copy as well, and need an event as well.
-    let Some(post) = api.posts.get(id) else { return no_such_post() };
+    let post = match api.posts.get(id).await {
+        Ok(Some(post)) => post,
+        Ok(None) => return no_such_post(),
+        Err(error) => return unavailable(&error),
+    };
     let copy = Copy::new(began, json!({ "post": post, "read_by": user.id }));
     let verdict = match api.copies.write(id, &user, &copy).await {
         Ok(written) => told(api.track(Event::read(id, &user, began, api.copies.lives.full), written)).await,
@@ -88,9 +93,16 @@ async fn write(
     Json(draft): Json<Draft>,
 ) -> Response {
     let Some(user) = User::of(caller.access_token) else { return unknown_token() };
-    let committed = api.posts.put(id, &user.id, draft.body);
-    let verdict = told(api.outbox.push(Event::write("Update", &committed))).await;
-    ([("x-decache", verdict)], Json(committed.post)).into_response()
+    let (outbox, shared) = (api.outbox.clone(), Arc::clone(&api));
+    let committing = async move {
+        let committed = shared.posts.put(id, &user.id, draft.body).await?;
+        let post = committed.post.clone();
+        Ok::<_, DatabaseError>((post, outbox.push("Update", committed)))
+    };
+    match api.to_its_end(committing).await {
+        Ok((post, verdict)) => ([("x-decache", told(verdict).await)], Json(post)).into_response(),
+        Err(error) => unavailable(&error),
+    }
 }
 
 /// A user removes a post.
@@ -98,9 +110,16 @@ async fn remove(State(api): State<Arc<Api>>, Path(id): Path<u64>, Query(caller):
     if User::of(caller.access_token).is_none() {
         return unknown_token();
     }
-    let Some(committed) = api.posts.delete(id) else { return no_such_post() };
-    let verdict = told(api.outbox.push(Event::write("Delete", &committed))).await;
-    (StatusCode::NO_CONTENT, [("x-decache", verdict)]).into_response()
+    let (outbox, shared) = (api.outbox.clone(), Arc::clone(&api));
+    let committing = async move {
+        let committed = shared.posts.delete(id).await?;
+        Ok::<_, DatabaseError>(committed.map(|committed| outbox.push("Delete", committed)))
+    };
+    match api.to_its_end(committing).await {
+        Ok(Some(verdict)) => (StatusCode::NO_CONTENT, [("x-decache", told(verdict).await)]).into_response(),
+        Ok(None) => no_such_post(),
+        Err(error) => unavailable(&error),
+    }
 }
 
 impl Api {
@@ -108,6 +127,14 @@ impl Api {
     pub(crate) fn new(posts: Posts, copies: Copies, decache: Decache, outbox: Outbox) -> Self {
         let hits = Arc::new(Semaphore::new(HITS_TELLING));
         Self { posts, copies: Arc::new(copies), decache, outbox, tasks: TaskTracker::new(), hits }
+    }
+
+    /// Does something in a task of its own: a client that hangs up must not come between a commit and its event.
+    async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, DatabaseError>> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        self.tasks.spawn(work).await.map_err(|_| DatabaseError("the task has failed".to_owned()))?
     }
 
     /// Tells decache of a copy that was just written, and raises its life once it is accepted. In a task of its own,
@@ -159,6 +186,11 @@ async fn told(verdict: oneshot::Receiver<Verdict>) -> &'static str {
 
 fn unknown_token() -> Response {
     problem(StatusCode::UNAUTHORIZED, "unknown access token: try tok-alice")
+}
+
+fn unavailable(error: &DatabaseError) -> Response {
+    tracing::warn!(%error, "a request failed");
+    problem(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer")
 }
 
 fn no_such_post() -> Response {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::events::{EpochMillis, User};
 
 /// How long Redis may take: a cache that is slower than this is slower than the database.
-const TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Raises a copy's life from provisional to full, if it is still the copy that this process wrote. What it adds is the
 /// difference of the two lives, so that the copy ends `full` after it was *written*, by Redis's own clock: counted

@@ -30,7 +30,7 @@ impl EpochMillis {
 /// A read or a write of a post, as decache is told of it. It holds an access token, so it does not print.
 #[derive(Serialize)]
 pub(crate) struct Event {
-    action_type: &'static str,
+    action_type: String,
     resource_type: &'static str,
     entity_id: u64,
     occurred_at: EpochMillis,
@@ -50,7 +50,7 @@ impl Event {
     /// in the database; `longest_life` is the longest that the copy can live in any cache, as if it were new.
     pub(crate) fn read(post: u64, user: &User, read_at: EpochMillis, longest_life: Duration) -> Self {
         Self {
-            action_type: "Read",
+            action_type: "Read".to_owned(),
             resource_type: "Posts",
             entity_id: post,
             occurred_at: read_at,
@@ -62,9 +62,9 @@ impl Event {
     }
 
     /// A post was changed (`Update`) or removed (`Delete`), and the commit has returned.
-    pub(crate) fn write(action_type: &'static str, committed: &Committed) -> Self {
+    pub(crate) fn write(action_type: &str, committed: &Committed) -> Self {
         Self {
-            action_type,
+            action_type: action_type.to_owned(),
             resource_type: "Posts",
             entity_id: committed.post.id,
             occurred_at: committed.at,

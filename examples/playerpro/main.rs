@@ -25,13 +25,15 @@ use tokio::net::TcpListener;
 use crate::{
     api::Api,
     copies::{Copies, Lives},
+    database::Database,
     events::Decache,
     outbox::Outbox,
-    posts::Posts,
+    posts::{Posts, Rows},
 };
 
 mod api;
 mod copies;
+mod database;
 mod events;
 mod outbox;
 mod posts;
@@ -61,6 +63,9 @@ struct Args {
     /// How long a copy lives that decache has not yet accepted, in seconds.
     #[arg(long, default_value_t = 10)]
     provisional_ttl: u64,
+    /// A Redis that posts are kept in, for several processes of this API; without one they are in this process's memory.
+    #[arg(long, env = "PLAYERPRO_DATABASE", hide_env_values = true)]
+    database: Option<String>,
     /// How many posts there are at the start: ids 1 and up.
     #[arg(long, default_value_t = 20)]
     posts: u64,
@@ -80,8 +85,18 @@ async fn main() -> anyhow::Result<()> {
         Lives { full: Duration::from_secs(args.ttl), provisional: Duration::from_secs(args.provisional_ttl) };
     let copies = Copies::connect(&args.redis, lives).context("--redis")?;
     let decache = Decache::new(&args.decache, args.decache_key).context("--decache")?;
-    let (outbox, posting) = Outbox::new(decache.clone());
-    let posts = Posts::with(args.posts);
+    let database = match &args.database {
+        Some(url) => Some(Database::open(url, args.posts).await.context("--database")?),
+        None => None,
+    };
+    let (outbox, posting) = Outbox::new(decache.clone(), database.clone());
+    let posts = match database {
+        Some(database) => {
+            outbox.take_over(database.owed().await?);
+            Posts::Shared(database)
+        }
+        None => Posts::InMemory(Rows::with(args.posts)),
+    };
     let posting = tokio_util::task::TaskTracker::new().spawn(posting);
 
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("bind {}", args.listen))?;

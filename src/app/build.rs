@@ -1,12 +1,20 @@
 //! From a configuration to the rooms, each with its own section of it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use anyhow::Context;
-use tracing::{info, warn};
+use anyhow::{Context, anyhow};
+use tokio::sync::Semaphore;
+use tracing::{error, info, warn};
 
 use crate::{
-    caches::{Cache, Caches, redis::RedisCache},
+    caches::{Cache, Caches, Regard, redis::RedisCache},
     clock::Clock,
     config::{
         Config, ConfigError, Loaded, Problem,
@@ -26,19 +34,26 @@ use crate::{
     job::JobType,
     journal::{self, Journal, Log, Settings, Volatile},
     lookup::Lookup,
+    losses::{Ground, Losses},
     metrics::Metrics,
-    queue::{Queue, QueueLimits, RetryPolicy},
+    notebook::Notebook,
+    queue::{Owed, Queue, QueueLimits, RetryPolicy},
+    reconcile::Reconciliations,
     redis_pool::RedisPool,
-    relations::{ClaimError, Relations, embedded::Embedded, redis::RedisStore},
+    relations::{ClaimError, Marked, Relations, embedded::Embedded, redis::RedisStore},
+    resolver::Resolver,
     resource::Resources,
     rules::{RuleProblem, RuleSet},
     secret::{Keys, Secret},
     trust::Trust,
+    window::{self, Window},
     worker::Worker,
 };
 
 /// A file of the journal goes when no job in it lives: small ones go soon, and each costs a sync of the folder.
 const JOURNAL_FILE_BYTES: u64 = 64 << 20;
+/// Finished jobs that a failover could undo may take up one part in so many of `queue.max_bytes`, beside it.
+const HELD_SHARE: usize = 4;
 /// Connections to one cache.
 const CACHE_CONNECTIONS: usize = 16;
 
@@ -53,12 +68,18 @@ pub(super) struct Parts {
     /// The same journal, where it has to be replayed.
     pub(super) log: Option<Arc<Log>>,
     pub(super) hooks: Arc<Hooks>,
+    pub(super) reconciliations: Arc<Reconciliations>,
     pub(super) health: Arc<Health>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
+    pub(super) losses: Arc<Losses>,
+    /// The store is tied to our secret.
+    pub(super) is_ours: Arc<AtomicBool>,
     auth: Auth,
     pools: Arc<[(String, RedisPool)]>,
     batch: usize,
+    /// How much each cache may be owed, by its name.
+    pub(super) bounds: Arc<BTreeMap<Arc<str>, Owed>>,
 }
 
 /// The rules and resources of a configuration, and what is allowed there and yet hardly meant.
@@ -105,48 +126,68 @@ fn refuse_revocations(rules: &RulesConfig) -> Result<(), Vec<RuleProblem>> {
 
 impl Parts {
     pub(super) fn build(loaded: &Loaded) -> anyhow::Result<Self> {
-        let Checked { rules, resources, warnings } = check(loaded)?;
-        for warning in warnings {
+        let checked = check(loaded)?;
+        for warning in &checked.warnings {
             warn!("{warning}");
         }
         let config = &loaded.config;
         let (clock, health) = (Clock::start(), Arc::new(Health::new(config.journal.level.as_str())));
         let metrics = Arc::new(Metrics::new()?);
-        let keys = Arc::new(Keys::derive(&secret(&config.secret)?));
+        let keys = Arc::new(keys(config)?);
         let (journal, log) = journal(&config.journal, &keys, clock)?;
         health.replaying(log.is_some());
-        let mut pools = Vec::new();
-        let (relations, embedded) = store(&config.store, clock, &mut pools)?;
-        let caches = caches(&config.caches, &mut pools)?;
-        let hooks = Hooks {
-            relations: relations.clone(),
-            caches: Caches::new(caches, metrics.clone()),
-            keys,
-            resources: Arc::new(resources),
-            trust: Arc::new(Trust::default()),
-            rules: Arc::new(rules),
-            clock,
+        let Built { mut hooks, store, pools } = hooks(config, checked, keys, clock, metrics.clone())?;
+        hooks.caches = remembering(hooks.caches, &config.journal);
+        let hooks = Arc::new(hooks);
+        let queue = Arc::new(queue(&config.queue, &config.workers, clock));
+        let ground = Ground {
+            store: store.marked,
+            redis: store.redis,
+            caches: cache_servers(config, &pools),
+            notes: notes(&config.journal),
+            hooks: hooks.clone(),
+            queue: queue.clone(),
+            journal: journal.clone(),
+            health: health.clone(),
             metrics: metrics.clone(),
+            clock,
+            on_loss: config.store.on_loss(),
         };
         Ok(Self {
-            relations,
-            embedded,
+            relations: hooks.relations.clone(),
+            embedded: store.embedded,
             journal,
             log,
-            queue: Arc::new(queue(&config.queue, &config.workers, clock)),
-            hooks: Arc::new(hooks),
+            queue,
+            hooks,
+            reconciliations: Arc::new(Reconciliations::new(clock)),
             health,
             metrics,
             clock,
+            losses: Arc::new(Losses::new(ground)),
+            is_ours: Arc::default(),
             auth: auth(config),
             pools: pools.into(),
             batch: config.workers.batch,
+            bounds: Arc::new(bounds(config)),
         })
     }
 
     /// Ties the store to our secret.
-    pub(super) async fn claim(&self) -> Result<(), ClaimError> {
-        self.relations.claim(self.hooks.keys.fingerprint()).await
+    async fn claim(&self) -> Result<(), ClaimError> {
+        self.relations.claim(self.hooks.keys.fingerprint()).await?;
+        self.is_ours.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Ties the store to our secret, and finds out whether it is the one that it was. Once is enough: what becomes of it later
+    /// is noticed later.
+    pub(super) async fn claim_and_look(&self) -> Result<(), ClaimError> {
+        if self.losses.know_the_store() {
+            return Ok(());
+        }
+        self.claim().await?;
+        Ok(self.losses.look_at_store().await?)
     }
 
     pub(super) fn worker(&self) -> Worker {
@@ -173,13 +214,16 @@ impl Parts {
             health: self.health.clone(),
             metrics: self.metrics.clone(),
         };
+        let limits = limits(server);
         Service {
             ingest: Arc::new(ingest),
             queue: self.queue.clone(),
             lookup: Lookup::new(self.relations.clone(), keys.clone()),
+            reconciliations: self.reconciliations.clone(),
             health: self.health.clone(),
             auth: self.auth.clone(),
-            limits: limits(server),
+            waiting: Arc::new(Semaphore::new(limits.waiting())),
+            limits,
             metrics: self.render_metrics(),
             clock: self.clock,
         }
@@ -203,8 +247,14 @@ impl Parts {
 
     fn render_metrics(&self) -> RenderMetrics {
         let (metrics, queue, pools) = (self.metrics.clone(), self.queue.clone(), self.pools.clone());
+        let hooks = self.hooks.clone();
         Arc::new(move || {
-            metrics.observe_queue(&queue.view());
+            let view = queue.view();
+            metrics.observe_queue(&view);
+            for name in hooks.caches.names() {
+                let owed = view.owed.get(name).map_or(0, |owed| owed.jobs);
+                metrics.observe_cache(name, owed, hooks.caches.regarded(name) != Some(Regard::Trusted));
+            }
             for (name, pool) in pools.iter() {
                 let (connections, idle) = pool.connections();
                 metrics.observe_pool(name, connections, idle);
@@ -212,6 +262,50 @@ impl Parts {
             metrics.render().unwrap_or_else(|error| format!("# {error}\n"))
         })
     }
+}
+
+/// What jobs run with, and what of it the app looks after.
+pub(super) struct Built {
+    pub(super) hooks: Hooks,
+    pub(super) store: Store,
+    pools: Vec<(String, RedisPool)>,
+}
+
+/// Opens store and caches.
+pub(super) fn hooks(
+    config: &Config,
+    checked: Checked,
+    keys: Arc<Keys>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Built> {
+    let mut pools = Vec::new();
+    let store = store(&config.store, clock, &mut pools)?;
+    let caches = caches(config, &mut pools)?;
+    let trust = Arc::new(Trust::default());
+    let hooks = Hooks {
+        relations: store.relations.clone(),
+        caches: Caches::new(caches, metrics.clone()),
+        keys,
+        resources: Arc::new(checked.resources),
+        window: Arc::new(window(config, clock, &trust)),
+        trust,
+        resolver: resolver(config)?,
+        rules: Arc::new(checked.rules),
+        clock,
+        metrics,
+    };
+    Ok(Built { hooks, store, pools })
+}
+
+fn resolver(config: &Config) -> anyhow::Result<Option<Resolver>> {
+    let resolver = config.resolver.as_ref().map(Resolver::new).transpose();
+    resolver.map_err(|detail| anyhow!("resolver: {detail}"))
+}
+
+/// The keys that come of the secret.
+pub(super) fn keys(config: &Config) -> anyhow::Result<Keys> {
+    Ok(Keys::derive(&secret(&config.secret)?))
 }
 
 fn secret(config: &SecretConfig) -> anyhow::Result<Secret> {
@@ -238,43 +332,98 @@ fn journal(config: &JournalConfig, keys: &Arc<Keys>, clock: Clock) -> anyhow::Re
     Ok((log.clone(), Some(log)))
 }
 
-type Store = (Arc<dyn Relations>, Option<Arc<Embedded>>);
+/// One store, as each of its users knows it.
+pub(super) struct Store {
+    relations: Arc<dyn Relations>,
+    pub(super) marked: Arc<dyn Marked>,
+    embedded: Option<Arc<Embedded>>,
+    redis: Option<Arc<RedisStore>>,
+}
 
 fn store(config: &StoreConfig, clock: Clock, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Result<Store> {
     match config {
-        StoreConfig::Embedded { path, by_holder } => {
+        StoreConfig::Embedded { path, by_holder, .. } => {
             let embedded = Arc::new(Embedded::open(PathBuf::as_path(path), clock)?.by_holder(*by_holder));
             info!(path = %path.display(), "the store is embedded");
-            Ok((embedded.clone(), Some(embedded)))
+            let (relations, marked) = (embedded.clone(), embedded.clone());
+            Ok(Store { relations, marked, embedded: Some(embedded), redis: None })
         }
         StoreConfig::Redis(config) => {
             let tls = config.tls.read().context("store")?;
             let pool = RedisPool::with_tls(config.url.expose(), &tls, config.pool_size, config.timeout)?;
             info!(server = %config.url.server(), "the store is Redis");
             pools.push(("store".to_owned(), pool.clone()));
-            let store = RedisStore::new(pool, &config.prefix).by_holder(config.by_holder);
-            Ok((Arc::new(store), None))
+            let redis = Arc::new(RedisStore::new(pool, &config.prefix).by_holder(config.by_holder));
+            let (relations, marked) = (redis.clone(), redis.clone());
+            Ok(Store { relations, marked, embedded: None, redis: Some(redis) })
         }
     }
 }
 
-fn caches(
-    configs: &[CacheConfig],
-    pools: &mut Vec<(String, RedisPool)>,
-) -> anyhow::Result<Vec<Box<dyn Cache>>> {
+fn caches(config: &Config, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Result<Vec<Box<dyn Cache>>> {
     let mut caches: Vec<Box<dyn Cache>> = Vec::new();
-    for CacheConfig { name, target } in configs {
+    let store_prefix = config.store.prefix().unwrap_or_default();
+    for CacheConfig { name, target, .. } in &config.caches {
         match target {
             CacheTarget::Redis(config) => {
                 let tls = config.tls.read().with_context(|| format!("cache {name}"))?;
                 let pool = RedisPool::with_tls(config.url.expose(), &tls, CACHE_CONNECTIONS, config.timeout)?;
                 info!(cache = name, server = %config.url.server(), "a cache is Redis");
                 pools.push((format!("cache:{name}"), pool.clone()));
-                caches.push(Box::new(RedisCache::new(name.clone(), pool, config.key_prefix.clone())));
+                let cache = RedisCache::new(name.clone(), pool, config.key_prefix.clone());
+                caches.push(Box::new(cache.beside_store(store_prefix)));
             }
         }
     }
     Ok(caches)
+}
+
+/// Each cache in a Redis: its name, its pool, what its keys begin with.
+fn cache_servers(config: &Config, pools: &[(String, RedisPool)]) -> Vec<(String, RedisPool, String)> {
+    let server = |CacheConfig { name, target, .. }: &CacheConfig| {
+        let CacheTarget::Redis(redis) = target;
+        let (_, pool) = pools.iter().find(|(pool, _)| *pool == format!("cache:{name}"))?;
+        Some((name.clone(), pool.clone(), redis.key_prefix.clone()))
+    };
+    config.caches.iter().filter_map(server).collect()
+}
+
+/// Without a journal the folder is nobody's.
+fn notes(config: &JournalConfig) -> Notebook {
+    if config.level == Level::None { Notebook::none() } else { journal::notes(&config.path) }
+}
+
+fn window(config: &Config, clock: Clock, trust: &Arc<Trust>) -> Window {
+    let limits = window::Limits {
+        span: config.journal.replication_window,
+        bytes: config.queue.max_bytes / HELD_SHARE,
+        jobs: config.queue.capacity,
+    };
+    Window::new(limits, clock, trust.clone())
+}
+
+/// Which caches are suspect is known across restarts where jobs are.
+fn remembering(caches: Caches, journal: &JournalConfig) -> Caches {
+    if journal.level == Level::None {
+        return caches;
+    }
+    let (caches, trouble) = caches.remembering(journal::notes(&journal.path));
+    if let Some(error) = trouble {
+        error!(%error, "the note of suspect caches cannot be read: all caches are suspect");
+    }
+    for cache in caches.unknown_suspects() {
+        warn!(cache, "a suspect cache is no longer configured: nobody removes what is stale in it");
+    }
+    for name in caches.names().filter(|name| caches.regarded(name) != Some(Regard::Trusted)) {
+        warn!(cache = &**name, "the cache is suspect: removals leave it out until it answers and is emptied");
+    }
+    caches
+}
+
+/// No cache's jobs may fill the queue, in number or in bytes.
+fn bounds(config: &Config) -> BTreeMap<Arc<str>, Owed> {
+    let bytes = config.queue.max_bytes / 2;
+    config.caches.iter().map(|cache| (cache.name.as_str().into(), Owed { jobs: cache.owed, bytes })).collect()
 }
 
 fn queue(config: &QueueConfig, workers: &WorkersConfig, clock: Clock) -> Queue {

@@ -1,15 +1,21 @@
 //! Looks after what the service depends on: readiness says within two seconds what is away, and the log says it once.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::build::Parts;
-use crate::{queue::JobState, upkeep};
+use crate::{caches::Regard, clock::Timestamp, queue::JobState, relations::StoreError, upkeep};
 
 /// Between two looks, and the longest that one waits for an answer.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Before a look that is made out of turn: whoever has cause for it has it many times over.
+const BREATH: Duration = Duration::from_millis(10);
 /// Rows of the embedded store that are looked at each time, to remove what has expired.
 const SWEPT: usize = 4096;
 
@@ -17,11 +23,20 @@ pub(super) async fn run(parts: Parts, cancelled: CancellationToken) {
     let mut ticks = tokio::time::interval(PAUSE);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut dead = 0;
-    while cancelled.run_until_cancelled(ticks.tick()).await.is_some() {
-        if cancelled.run_until_cancelled(look(&parts)).await.is_none() {
+    let mut owed_since = OwedSince::new();
+    while cancelled.run_until_cancelled(cause(&parts, &mut ticks)).await.is_some() {
+        if cancelled.run_until_cancelled(look(&parts, &mut owed_since)).await.is_none() {
             return;
         }
         tell_dead(&parts, &mut dead);
+    }
+}
+
+/// Waits for the next look, which comes at once where something is odd.
+async fn cause(parts: &Parts, ticks: &mut tokio::time::Interval) {
+    tokio::select! {
+        _ = ticks.tick() => {}
+        () = parts.losses.suspected() => tokio::time::sleep(BREATH).await,
     }
 }
 
@@ -35,20 +50,37 @@ fn tell_dead(parts: &Parts, before: &mut u64) {
     }
 }
 
-async fn look(parts: &Parts) {
+/// Since when something is owed to a cache without a break.
+type OwedSince = BTreeMap<Arc<str>, Timestamp>;
+
+async fn look(parts: &Parts, owed_since: &mut OwedSince) {
     let store = async {
-        let trouble = match tokio::time::timeout(PAUSE, parts.relations.ping()).await {
+        let trouble = match tokio::time::timeout(PAUSE, look_at_store(parts)).await {
             Ok(answer) => answer.err().map(|error| error.to_string()),
             Err(_) => Some("no answer to a ping".to_owned()),
         };
-        tell(parts, "store", trouble);
+        parts.health.tell("store", trouble);
     };
     let caches = async {
-        for (name, trouble) in parts.hooks.caches.ping(PAUSE).await {
-            tell(parts, &format!("cache:{name}"), trouble.map(|error| error.to_string()));
+        // First, so that a ping goes to a server that has been accepted.
+        parts.losses.look_at_caches(PAUSE).await;
+        let pinged = parts.hooks.caches.ping(PAUSE).await;
+        let owed = parts.queue.owed();
+        owed_since.retain(|name, _| owed.contains_key(name));
+        for (name, trouble) in pinged {
+            let owes = owed.get_key_value(name).map(|(name, owed)| {
+                let since = owed_since.entry(name.clone()).or_insert_with(|| parts.clock.now());
+                format!("{} jobs wait for it since {since}", owed.jobs)
+            });
+            let trouble = trouble.map(|error| error.to_string());
+            let regard = parts.hooks.caches.regarded(name).and_then(tell_regard);
+            let told: Vec<String> =
+                [trouble, owes, regard.map(str::to_owned)].into_iter().flatten().collect();
+            parts.health.tell(&format!("cache:{name}"), (!told.is_empty()).then(|| told.join("; ")));
         }
     };
     tokio::join!(store, caches);
+    parts.losses.let_go().await;
     upkeep::tidy(&parts.queue, &parts.journal, parts.clock.accepted());
     tell_journal(parts);
     if let Some(embedded) = &parts.embedded
@@ -56,6 +88,16 @@ async fn look(parts: &Parts) {
     {
         // What is wrong with the store, its ping says.
         debug!(%error, "the store could not be swept");
+    }
+}
+
+fn tell_regard(regard: Regard) -> Option<&'static str> {
+    match regard {
+        Regard::Trusted => None,
+        Regard::Suspect => {
+            Some("it is suspect: removals leave it out, and all its copies go when it answers again")
+        }
+        Regard::Returning => Some("it was suspect and is being emptied"),
     }
 }
 
@@ -70,13 +112,10 @@ fn tell_journal(parts: &Parts) {
     }
 }
 
-/// Takes note of how a component is, and says it in the log where that is news.
-pub(super) fn tell(parts: &Parts, component: &str, trouble: Option<String>) {
-    let detail = trouble.clone();
-    if parts.health.report(component, trouble) {
-        match detail {
-            Some(detail) => warn!(component, detail, "in trouble"),
-            None => info!(component, "well again"),
-        }
+/// Nothing is written to a store that may be another secret's.
+async fn look_at_store(parts: &Parts) -> Result<(), StoreError> {
+    match parts.is_ours.load(Ordering::Acquire) {
+        true => parts.losses.look_at_store().await,
+        false => parts.relations.ping().await,
     }
 }

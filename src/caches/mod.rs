@@ -1,16 +1,24 @@
 //! Where copies live: the targets of a fan-out (DESIGN 8).
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-use crate::{metrics::Metrics, queue::Tally};
+use crate::{metrics::Metrics, notebook::Notebook, queue::Tally};
 
+mod inspect;
 pub mod redis;
+mod suspects;
+mod target;
+
+use suspects::Suspects;
+pub use target::Regard;
+use target::Target;
+
+/// The names of caches that something waits for.
+pub type WaitsFor = Box<[Arc<str>]>;
+
+pub use inspect::{Inspect, Life, ScanCursor, Scanned};
 
 /// A copy's key in every cache, before a cache's own prefix. It holds an access token, so it does not print.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -32,6 +40,11 @@ pub trait Cache: Send + Sync {
 
     /// Asks whether the cache answers.
     fn ping(&self) -> BoxFuture<'_, Result<(), CacheError>>;
+
+    /// The cache as one that tells what it holds; `None` where it cannot.
+    fn inspect(&self) -> Option<&dyn Inspect> {
+        None
+    }
 }
 
 /// Why copies could not be deleted. It may pass; the deletion is to be tried again.
@@ -41,52 +54,153 @@ pub struct CacheError(pub String);
 
 /// All places where copies live, in the configured order: inner ones first.
 pub struct Caches {
-    caches: Vec<Target>,
+    targets: Vec<Target>,
+    suspects: Suspects,
     metrics: Arc<Metrics>,
 }
 
-/// A cache, and whether it is known to be away. Then it is not asked to delete anything, which could take a timeout each
-/// time, until it has answered a ping: so it holds up none of the others.
-struct Target {
-    cache: Box<dyn Cache>,
-    away: Mutex<Option<CacheError>>,
+/// Why copies are still there.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{sentence}")]
+pub struct Failure {
+    /// The caches that failed and why.
+    pub sentence: String,
+    /// These caches.
+    pub waits_for: WaitsFor,
+}
+
+/// What has become of caches that something waits for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Awaited {
+    /// One of them answers, as far as is known: it is worth trying again.
+    Answers,
+    /// None of them answers.
+    Away(Failure),
+    /// They have all been left out meanwhile: nothing waits for them any more.
+    LeftOut,
 }
 
 impl Caches {
-    /// These caches.
+    /// These caches, none of which is suspect.
     pub fn new(caches: Vec<Box<dyn Cache>>, metrics: Arc<Metrics>) -> Self {
-        let caches = caches.into_iter().map(|cache| Target { cache, away: Mutex::default() }).collect();
-        Self { caches, metrics }
+        let targets = caches.into_iter().map(Target::new).collect();
+        Self { targets, suspects: Suspects::default(), metrics }
+    }
+
+    /// The caches that the notes call suspect still are; what changes is noted. Where the note cannot be read, all are
+    /// suspect, and this says why.
+    pub fn remembering(mut self, notes: Notebook) -> (Self, Option<io::Error>) {
+        let (suspects, trouble) = Suspects::read(notes, self.names().map(ToString::to_string));
+        for target in self.targets.iter().filter(|target| suspects.has(target.name())) {
+            target.regard(Regard::Suspect);
+        }
+        self.suspects = suspects;
+        (self, trouble)
+    }
+
+    /// Suspect caches that are not among these.
+    pub fn unknown_suspects(&self) -> Vec<String> {
+        let known = |name: &String| self.target(name).is_some();
+        self.suspects.names().into_iter().filter(|name| !known(name)).collect()
+    }
+
+    /// Their names, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.targets.iter().map(Target::name)
+    }
+
+    /// How far a cache is relied on.
+    pub fn regarded(&self, name: &str) -> Option<Regard> {
+        self.target(name).map(Target::regarded)
+    }
+
+    /// Asks a cache whether it answers, for as long as `time`.
+    pub async fn answers(&self, name: &str, time: Duration) -> bool {
+        match self.target(name) {
+            Some(target) => target.ping(time).await.is_none(),
+            None => false,
+        }
+    }
+
+    /// Declares a cache suspect: from now on removals leave it out. Blocks: it is noted first, so that nothing is
+    /// forgotten with the process.
+    ///
+    /// # Errors
+    /// It could not be noted, and is waited for as before.
+    pub fn suspect(&self, name: &str) -> io::Result<()> {
+        self.suspects.note(name, true)?;
+        self.regard(name, Regard::Suspect);
+        Ok(())
+    }
+
+    /// A suspect cache answers again: removals ask it again, and what is in it by now is to be removed.
+    pub fn let_return(&self, name: &str) {
+        self.regard(name, Regard::Returning);
+    }
+
+    /// What is in a returning cache could not be removed: removals leave it out again.
+    pub fn leave_out_again(&self, name: &str) {
+        self.regard(name, Regard::Suspect);
+    }
+
+    /// Everything that was in a returning cache is gone. Blocks.
+    ///
+    /// # Errors
+    /// It could not be noted: it is suspect at the next start, which costs copies and no more.
+    pub fn trust(&self, name: &str) -> io::Result<()> {
+        self.regard(name, Regard::Trusted);
+        self.suspects.note(name, false)
+    }
+
+    /// Whether it is worth trying again what waits for these caches.
+    pub fn awaited<'a>(&self, names: impl IntoIterator<Item = &'a Arc<str>>) -> Awaited {
+        let mut away = Vec::new();
+        for name in names {
+            match self.target(name) {
+                None => return Awaited::Answers,
+                Some(target) if target.is_left_out() => {}
+                Some(target) => match target.away() {
+                    None => return Awaited::Answers,
+                    Some(error) => away.push((target, error)),
+                },
+            }
+        }
+        Failure::of(&away).map_or(Awaited::LeftOut, Awaited::Away)
+    }
+
+    /// Each cache, in the configured order.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Cache> {
+        self.targets.iter().map(Target::cache)
     }
 
     /// Begins to remove copies. What fails once is not asked again until the next removal begins.
     pub fn removal(&self) -> Removal<'_> {
-        Removal { caches: self, failed: vec![None; self.caches.len()] }
+        Removal { caches: self, failed: vec![None; self.targets.len()] }
     }
 
     /// Asks each cache whether it answers, for as long as `time`; each by name, with what is wrong with it, if anything is.
     pub async fn ping(&self, time: Duration) -> Vec<(&str, Option<CacheError>)> {
-        let pings = self.caches.iter().map(|target| async move {
-            let answer = tokio::time::timeout(time, target.cache.ping()).await;
-            let trouble = answer.unwrap_or_else(|_| Err(CacheError("no answer to a ping".to_owned()))).err();
-            target.tell(trouble.clone());
-            (target.cache.name(), trouble)
-        });
+        let pings = self.targets.iter().map(async |target| (&**target.name(), target.ping(time).await));
         futures_util::future::join_all(pings).await
+    }
+
+    fn regard(&self, name: &str, regard: Regard) {
+        if let Some(target) = self.target(name) {
+            target.regard(regard);
+        }
+    }
+
+    fn target(&self, name: &str) -> Option<&Target> {
+        self.targets.iter().find(|target| &**target.name() == name)
     }
 }
 
-impl Target {
-    fn tell(&self, trouble: Option<CacheError>) {
-        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-    }
-
-    async fn delete(&self, keys: &[CopyKey]) -> Result<usize, CacheError> {
-        let away = self.away.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(trouble) = away {
-            return Err(trouble);
-        }
-        self.cache.delete(keys).await.inspect_err(|error| self.tell(Some(error.clone())))
+impl Failure {
+    fn of(failed: &[(&Target, CacheError)]) -> Option<Self> {
+        let sentences: Vec<String> =
+            failed.iter().map(|(target, error)| format!("cache {}: {error}", target.name())).collect();
+        let waits_for = failed.iter().map(|(target, _)| target.name().clone()).collect();
+        (!failed.is_empty()).then(|| Self { sentence: sentences.join("; "), waits_for })
     }
 }
 
@@ -97,11 +211,14 @@ pub struct Removal<'a> {
 }
 
 impl Removal<'_> {
-    /// Deletes copies from every cache. Counts copies, so each key as often as there are caches.
+    /// Deletes copies from every cache that is not left out. Counts copies, so each key as often as there are caches.
     pub async fn delete(&mut self, keys: &[CopyKey]) -> Tally {
         let (mut total, count) = (Tally::default(), keys.len() as u64);
         let metrics = &self.caches.metrics;
-        for (target, failed) in self.caches.caches.iter().zip(&mut self.failed) {
+        for (target, failed) in self.caches.targets.iter().zip(&mut self.failed) {
+            if target.is_left_out() {
+                continue;
+            }
             let mut tally = Tally { failed: count, ..Tally::default() };
             if failed.is_none() {
                 match target.delete(keys).await {
@@ -110,80 +227,24 @@ impl Removal<'_> {
                         tally = Tally { deleted, absent: count.saturating_sub(deleted), ..Tally::default() };
                     }
                     Err(error) => {
-                        metrics.errors.with_label_values(&[target.cache.name()]).inc();
+                        metrics.errors.with_label_values(&[target.name()]).inc();
                         *failed = Some(error);
                     }
                 }
             }
-            metrics.copies(target.cache.name(), &tally);
+            metrics.copies(target.name(), &tally);
             total += tally;
         }
         total
     }
 
-    /// The caches that failed and why, in a sentence; `None` where all copies are gone.
-    pub fn error(&self) -> Option<String> {
-        let failures = self.caches.caches.iter().zip(&self.failed);
-        let failures = failures.filter_map(|(target, failed)| Some((target.cache.name(), failed.as_ref()?)));
-        let sentences: Vec<String> = failures.map(|(name, error)| format!("cache {name}: {error}")).collect();
-        (!sentences.is_empty()).then(|| sentences.join("; "))
+    /// The caches that failed and why; `None` where all copies are gone.
+    pub fn failure(&self) -> Option<Failure> {
+        let failed = self.caches.targets.iter().zip(&self.failed);
+        let failed = failed.filter_map(|(target, failed)| Some((target, failed.clone()?)));
+        Failure::of(&failed.collect::<Vec<_>>())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Recorded {
-        name: &'static str,
-        up: bool,
-        asked: Arc<Mutex<Vec<&'static str>>>,
-    }
-
-    impl Cache for Recorded {
-        fn name(&self) -> &str {
-            self.name
-        }
-
-        fn delete<'a>(&'a self, keys: &'a [CopyKey]) -> BoxFuture<'a, Result<usize, CacheError>> {
-            self.asked.lock().unwrap().push(self.name);
-            let answer = if self.up { Ok(keys.len()) } else { Err(CacheError("refused".to_owned())) };
-            Box::pin(std::future::ready(answer))
-        }
-
-        fn ping(&self) -> BoxFuture<'_, Result<(), CacheError>> {
-            Box::pin(std::future::ready(Ok(())))
-        }
-    }
-
-    fn caches(asked: &Arc<Mutex<Vec<&'static str>>>, caches: &[(&'static str, bool)]) -> Caches {
-        let cache = |(name, up): &(&'static str, bool)| {
-            Box::new(Recorded { name, up: *up, asked: asked.clone() }) as Box<dyn Cache>
-        };
-        Caches::new(caches.iter().map(cache).collect(), Arc::new(Metrics::new().unwrap()))
-    }
-
-    #[tokio::test]
-    async fn a_cache_that_fails_holds_up_no_other_and_is_not_asked_again() {
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let caches = caches(&asked, &[("inner", true), ("down", false), ("outer", true)]);
-        let keys = [CopyKey("/posts/42".to_owned())];
-        let mut removal = caches.removal();
-        let first = removal.delete(&keys).await;
-        let second = caches.removal().delete(&keys).await;
-        assert_eq!((first.deleted, first.failed, second.deleted, second.failed), (2, 1, 2, 1));
-        assert_eq!(*asked.lock().unwrap(), ["inner", "down", "outer", "inner", "outer"]);
-        assert_eq!(removal.error().as_deref(), Some("cache down: cache unavailable: refused"));
-    }
-
-    #[tokio::test]
-    async fn a_cache_that_answers_a_ping_is_asked_again() {
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let caches = caches(&asked, &[("down", false)]);
-        let keys = [CopyKey("/posts/42".to_owned())];
-        caches.removal().delete(&keys).await;
-        assert!(caches.ping(Duration::from_secs(1)).await[0].1.is_none());
-        caches.removal().delete(&keys).await;
-        assert_eq!(asked.lock().unwrap().len(), 2);
-    }
-}
+mod tests;

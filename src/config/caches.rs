@@ -13,6 +13,8 @@ pub struct CacheConfig {
     pub name: String,
     /// What it is.
     pub target: CacheTarget,
+    /// Jobs at most that wait for it; past them it is suspect.
+    pub owed: usize,
 }
 
 /// What a cache is.
@@ -50,10 +52,17 @@ pub(super) struct RawCache {
     key_prefix: String,
     #[serde(default = "default_timeout", deserialize_with = "quantity::some_duration")]
     timeout: Duration,
+    #[serde(default, deserialize_with = "owed")]
+    owed: Option<usize>,
 }
 
-/// Checks the list; a cache whose URL cannot be had is left out.
-pub(super) fn check(raw: Vec<RawCache>, problems: &mut Problems<'_>) -> Vec<CacheConfig> {
+/// Jobs that may wait for a cache, where the configuration does not say.
+const OWED: usize = 100_000;
+
+/// Checks the list; a cache whose URL cannot be had is left out. `capacity`: of the queue.
+pub(super) fn check(raw: Vec<RawCache>, capacity: usize, problems: &mut Problems<'_>) -> Vec<CacheConfig> {
+    // One cache must not fill the queue.
+    let most = capacity.div_ceil(2);
     let mut names = BTreeMap::new();
     let mut caches = Vec::new();
     for (index, cache) in raw.into_iter().enumerate() {
@@ -65,6 +74,11 @@ pub(super) fn check(raw: Vec<RawCache>, problems: &mut Problems<'_>) -> Vec<Cach
             problems
                 .add(format!("{at}.name"), format!("is the name of caches[{first}] too: each needs its own"));
         }
+        let owed = cache.owed.unwrap_or(OWED.min(most));
+        if owed > most {
+            problems
+                .add(format!("{at}.owed"), format!("expected half of queue.capacity at most: {most} jobs"));
+        }
         let tls = RedisTls {
             ca_file: cache.ca_file,
             client_cert_file: cache.client_cert_file,
@@ -73,7 +87,7 @@ pub(super) fn check(raw: Vec<RawCache>, problems: &mut Problems<'_>) -> Vec<Cach
         if let Some(url) = RedisUrl::one_of(&at, cache.url, cache.url_file, problems) {
             tls.check(&at, &url, problems);
             let redis = RedisCache { url, tls, key_prefix: cache.key_prefix, timeout: cache.timeout };
-            caches.push(CacheConfig { name: cache.name, target: CacheTarget::Redis(redis) });
+            caches.push(CacheConfig { name: cache.name, target: CacheTarget::Redis(redis), owed });
         }
     }
     caches
@@ -91,6 +105,10 @@ fn redis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
         }
         kind => Err(D::Error::custom(format!("expected redis, found {kind:?}"))),
     }
+}
+
+fn owed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    quantity::whole("a number of jobs", 1..=1_000_000_000, deserializer).map(Some)
 }
 
 fn default_timeout() -> Duration {

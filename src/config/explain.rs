@@ -38,24 +38,12 @@ pub(super) fn explain(path: &FieldPath, message: &str) -> String {
 
 /// What to say of a section or field that nobody knows; `known`: those that could stand there.
 pub(super) fn unknown(path: &FieldPath, known: &[&str]) -> String {
-    if let Some(what) = not_built(path) {
-        return format!("{what} is not built yet: leave it out");
-    }
     if let Some(advice) = layout::of_unknown(path) {
         return advice;
     }
     match closest(path.last_key(), known) {
         Some(closest) => format!("is not a known field: did you mean {closest:?}?"),
         None => format!("is not a known field: expected {}", known.join(", ")),
-    }
-}
-
-/// Fields that DESIGN names and a later version brings.
-fn not_built(path: &FieldPath) -> Option<&'static str> {
-    let printed = path.to_string();
-    match () {
-        () if printed.starts_with("resources.") && printed.ends_with(".recheck") => Some("recheck"),
-        () => None,
     }
 }
 

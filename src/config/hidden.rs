@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 pub struct Hidden(Zeroizing<String>);
 
 impl Hidden {
-    pub(super) fn new(text: String) -> Self {
+    /// Hides a text.
+    pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 

@@ -1,8 +1,10 @@
 //! `journal:` what outlives a crash.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use serde::Deserialize;
+
+use super::quantity;
 
 /// The journal of accepted jobs.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -12,6 +14,9 @@ pub struct JournalConfig {
     pub level: Level,
     /// The directory that holds it.
     pub path: PathBuf,
+    /// How long finished jobs are held, for a failover may undo them; `None`: as it is usual for the servers there are.
+    #[serde(deserialize_with = "quantity::optional_duration")]
+    pub replication_window: Option<Duration>,
 }
 
 /// What an accepted job outlives.
@@ -39,6 +44,6 @@ impl Level {
 
 impl Default for JournalConfig {
     fn default() -> Self {
-        Self { level: Level::Fsync, path: "data/journal".into() }
+        Self { level: Level::Fsync, path: "data/journal".into(), replication_window: None }
     }
 }

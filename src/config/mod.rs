@@ -11,6 +11,7 @@ pub mod caches;
 pub mod journal;
 pub mod log;
 pub mod queue;
+pub mod resolver;
 pub mod resources;
 pub mod rules;
 pub mod secret;
@@ -66,6 +67,8 @@ pub struct Config {
     pub resources: resources::ResourcesConfig,
     /// Where copies live.
     pub caches: Vec<caches::CacheConfig>,
+    /// Whom to ask while the index may not know.
+    pub resolver: Option<resolver::ResolverConfig>,
     /// Which jobs events make; not compiled yet.
     pub rules: rules::RulesConfig,
     /// What is logged.

@@ -10,11 +10,12 @@ use super::{
     default_rules::{JobManager, JobScheduler},
     environment, explain, layout,
     path::FieldPath,
+    resolver::RawResolver,
     rules::RulesConfig,
     secret::RawSecret,
     section,
     source::Problems,
-    store::RawStore,
+    store::{OnLoss, RawStore},
     yaml::{self, Flaw},
 };
 
@@ -55,10 +56,11 @@ struct Raw {
     secret: RawSecret,
     store: RawStore,
     caches: Vec<RawCache>,
+    resolver: Option<RawResolver>,
 }
 
 /// The sections as a file may have them.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "server",
     "auth",
     "secret",
@@ -68,6 +70,7 @@ const SECTIONS: [&str; 12] = [
     "workers",
     "resources",
     "caches",
+    "resolver",
     "job_scheduler",
     "job_manager",
     "log",
@@ -90,16 +93,17 @@ impl Raw {
             ..Config::default()
         };
         let (secret, store) = (sections.take("secret"), sections.take("store"));
-        let caches = sections.take("caches");
+        let (caches, resolver) = (sections.take("caches"), sections.take("resolver"));
         sections.refuse_the_rest();
-        Some(Self { config, secret, store, caches })
+        Some(Self { config, secret, store, caches, resolver })
     }
 
     fn check(self, problems: &mut Problems<'_>) -> Config {
         let mut config = self.config;
         config.secret = self.secret.check(problems);
         config.store = self.store.check(problems);
-        config.caches = caches::check(self.caches, problems);
+        config.caches = caches::check(self.caches, config.queue.capacity, problems);
+        config.resolver = self.resolver.and_then(|resolver| resolver.check(problems));
         config.server.check(problems);
         config.auth.check(problems);
         config.workers.check(problems);
@@ -107,6 +111,7 @@ impl Raw {
         config.log.check(problems);
         check_exposure(&config, problems);
         check_prefixes(&config, problems);
+        check_on_loss(&config, problems);
         config
     }
 }
@@ -161,6 +166,14 @@ fn check_exposure(config: &Config, problems: &mut Problems<'_>) {
             "without auth.keys expected a loopback address such as 127.0.0.1:8080: add a key (`decache hash-key`), or set \
              server.allow_unauthenticated: true where something else keeps strangers out",
         );
+    }
+}
+
+/// Whoever is to be asked after a loss has to be there.
+fn check_on_loss(config: &Config, problems: &mut Problems<'_>) {
+    if config.store.on_loss() == OnLoss::Resolver && config.resolver.is_none() {
+        problems
+            .add("store.on_loss", "resolver is one that the section resolver describes, and there is none");
     }
 }
 

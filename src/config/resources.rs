@@ -17,6 +17,9 @@ pub struct ResourcesConfig(pub BTreeMap<String, ResourceConfig>);
 pub struct ResourceConfig {
     /// Templates of the keys that one user's copies of one entity have; not compiled yet.
     pub cache_keys: Vec<String>,
+    /// Patterns of keys of variants, for what is removed by pattern after a loss; not compiled yet.
+    #[serde(default)]
+    pub variant_patterns: Vec<String>,
     /// The longest life of a copy in any cache, where the event does not say.
     #[serde(deserialize_with = "quantity::some_duration")]
     pub ttl: Duration,
@@ -26,6 +29,9 @@ pub struct ResourceConfig {
     /// How late a read may be told of.
     #[serde(default = "default_horizon", deserialize_with = "quantity::some_duration")]
     pub horizon: Duration,
+    /// How much later an invalidation removes again what caches have filled meanwhile; zero: it does not.
+    #[serde(default, deserialize_with = "quantity::duration")]
+    pub recheck: Duration,
     /// Refuses reads that say neither when they began nor under which generation.
     #[serde(default)]
     pub require_read_time: bool,
@@ -35,9 +41,11 @@ impl Default for ResourcesConfig {
     fn default() -> Self {
         let posts = ResourceConfig {
             cache_keys: vec!["/posts/{entity_id}?access_token={access_token}".to_owned()],
+            variant_patterns: Vec::new(),
             ttl: Duration::from_secs(300),
             guard: default_guard(),
             horizon: default_horizon(),
+            recheck: Duration::ZERO,
             require_read_time: false,
         };
         Self(BTreeMap::from([("Posts".to_owned(), posts)]))
@@ -68,14 +76,19 @@ impl ResourcesConfig {
         }
     }
 
-    /// Refuses templates that, behind a cache's own prefix, name the store's keys.
+    /// Refuses templates and patterns that, behind a cache's own prefix, name the store's keys.
     pub(super) fn check_prefix(&self, store_prefix: &str, key_prefix: &str, problems: &mut Problems<'_>) {
         for (name, resource) in &self.0 {
-            for (index, template) in resource.cache_keys.iter().enumerate() {
-                if format!("{key_prefix}{template}").starts_with(store_prefix) {
+            let lists =
+                [("cache_keys", &resource.cache_keys), ("variant_patterns", &resource.variant_patterns)];
+            let texts = lists.into_iter().flat_map(|(list, texts)| {
+                texts.iter().enumerate().map(move |(index, text)| (list, index, text))
+            });
+            for (list, index, text) in texts {
+                if format!("{key_prefix}{text}").starts_with(store_prefix) {
                     let detail =
                         format!("begins with store.prefix {store_prefix:?}: these keys are the store's own");
-                    problems.add(format!("resources.{name}.cache_keys[{index}]"), detail);
+                    problems.add(format!("resources.{name}.{list}[{index}]"), detail);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::Error};
 
 use super::{quantity, redis_url::RedisUrl, source::Problems, tls::RedisTls};
 
@@ -15,6 +15,8 @@ pub enum StoreConfig {
         path: PathBuf,
         /// Whether it also knows what each holder holds.
         by_holder: bool,
+        /// What to do where it is lost.
+        on_loss: OnLoss,
     },
     /// In a Redis server, for production.
     Redis(RedisStore),
@@ -35,6 +37,20 @@ pub struct RedisStore {
     pub timeout: Duration,
     /// Whether it also knows what each holder holds.
     pub by_holder: bool,
+    /// What to do where it is lost.
+    pub on_loss: OnLoss,
+}
+
+/// What to do about copies that a lost index knew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnLoss {
+    /// Scan every cache, and evict what nothing tracks any more.
+    #[default]
+    Rebuild,
+    /// Evict every copy that the resources' templates name.
+    Evict,
+    /// Scan nothing: until the last of them has ended, ask the resolver whom each invalidation concerns.
+    Resolver,
 }
 
 impl StoreConfig {
@@ -43,6 +59,14 @@ impl StoreConfig {
         match self {
             Self::Embedded { by_holder, .. } => *by_holder,
             Self::Redis(redis) => redis.by_holder,
+        }
+    }
+
+    /// What to do where it is lost.
+    pub fn on_loss(&self) -> OnLoss {
+        match self {
+            Self::Embedded { on_loss, .. } => *on_loss,
+            Self::Redis(redis) => redis.on_loss,
         }
     }
 
@@ -78,6 +102,8 @@ pub(super) struct RawStore {
     #[serde(deserialize_with = "quantity::some_duration")]
     timeout: Duration,
     by_holder: bool,
+    #[serde(deserialize_with = "on_loss")]
+    on_loss: OnLoss,
 }
 
 impl Default for RawStore {
@@ -94,14 +120,15 @@ impl Default for RawStore {
             pool_size: 16,
             timeout: Duration::from_secs(2),
             by_holder: true,
+            on_loss: OnLoss::default(),
         }
     }
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        let RawStore { path, by_holder, .. } = RawStore::default();
-        Self::Embedded { path, by_holder }
+        let RawStore { path, by_holder, on_loss, .. } = RawStore::default();
+        Self::Embedded { path, by_holder, on_loss }
     }
 }
 
@@ -109,7 +136,8 @@ impl RawStore {
     pub(super) fn check(self, problems: &mut Problems<'_>) -> StoreConfig {
         self.check_foreign(problems);
         if self.kind == Kind::Embedded {
-            return StoreConfig::Embedded { path: self.path, by_holder: self.by_holder };
+            let Self { path, by_holder, on_loss, .. } = self;
+            return StoreConfig::Embedded { path, by_holder, on_loss };
         }
         if self.prefix.is_empty()
             || self.prefix.contains(['{', '}'])
@@ -132,6 +160,7 @@ impl RawStore {
             pool_size: self.pool_size,
             timeout: self.timeout,
             by_holder: self.by_holder,
+            on_loss: self.on_loss,
         })
     }
 
@@ -176,4 +205,13 @@ impl RawStore {
 
 fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     quantity::whole("a number of connections", 1..=1024, deserializer)
+}
+
+fn on_loss<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OnLoss, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "rebuild" => Ok(OnLoss::Rebuild),
+        "evict" => Ok(OnLoss::Evict),
+        "resolver" => Ok(OnLoss::Resolver),
+        _ => Err(D::Error::custom("expected rebuild, evict or resolver")),
+    }
 }

@@ -44,9 +44,11 @@ impl Setup {
         ];
         let resource = |cache_key: &str| ResourceConfig {
             cache_keys: vec![cache_key.to_owned()],
+            variant_patterns: Vec::new(),
             ttl: Duration::from_secs(300),
             guard: Duration::from_secs(2),
             horizon: Duration::from_secs(3600),
+            recheck: Duration::ZERO,
             require_read_time: false,
         };
         Self {

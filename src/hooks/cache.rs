@@ -1,13 +1,14 @@
 //! `cache`: records that a holder has a copy, and evicts the copy where the read may be older than an invalidation.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use super::{HookError, Hooks, copy_keys, member_of};
 use crate::{
+    caches::Awaited,
     clock::Timestamp,
     event::Entity,
     job::{CopyHeld, Job},
-    judge::{ReadTime, Reason, Verdict, judge, judge_revoked},
+    judge::{ReadTime, Reason, Verdict, judge, judge_given, judge_revoked},
     queue::{Attempt, Outcome, Phase},
     relations::{Member, Recorded, Recording, Stamp, StoreError},
     resource::Resource,
@@ -18,12 +19,16 @@ pub(super) async fn run(hooks: &Hooks, attempts: &[Attempt]) -> Vec<Outcome> {
     let mut outcomes: Vec<Option<Outcome>> = attempts.iter().map(|_| None).collect();
     let mut reads = Vec::new();
     for (index, attempt) in attempts.iter().enumerate() {
+        if let Some(outcome) = still_waits(hooks, attempt) {
+            outcomes[index] = Some(outcome);
+            continue;
+        }
         match (Read::of(hooks, &attempt.job), attempt.phase) {
             (Err(error), _) => outcomes[index] = Some(failed(&error)),
-            (Ok(read), Phase::Work) => reads.push((index, read)),
-            (Ok(read), Phase::Evict(ending)) => {
-                outcomes[index] =
-                    Some(settle(delete_copies(hooks, &[&read]).await, Outcome::Evicted(ending)));
+            (Ok(read), Phase::Work) if !attempt.job.recheck => reads.push((index, read)),
+            (Ok(read), phase) => {
+                let deleted = delete_copies(hooks, &[&read]).await;
+                outcomes[index] = Some(settle(deleted, evicted(hooks, &attempt.job, phase)));
             }
         }
     }
@@ -32,6 +37,18 @@ pub(super) async fn run(hooks: &Hooks, attempts: &[Attempt]) -> Vec<Outcome> {
         outcomes[index] = Some(outcome);
     }
     outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| failed(&HookError::NoResource))).collect()
+}
+
+/// A copy that only has to go from caches that are still away, or are left out by now: it has gone from the others.
+fn still_waits(hooks: &Hooks, attempt: &Attempt) -> Option<Outcome> {
+    if attempt.waits_for.is_empty() {
+        return None;
+    }
+    match (hooks.caches.awaited(&attempt.waits_for), attempt.phase) {
+        (Awaited::Answers, _) => None,
+        (Awaited::Away(failure), _) => Some(failed(&HookError::Caches(failure))),
+        (Awaited::LeftOut, phase) => Some(evicted(hooks, &attempt.job, phase)),
+    }
 }
 
 /// A read that a job tells of.
@@ -51,10 +68,12 @@ impl<'a> Read<'a> {
 
     fn recording(&self, hooks: &Hooks) -> Recording {
         let entry = VaultEntry { token: self.copy.token.clone(), user_id: self.copy.user_id.clone() };
+        // A copy that a cache fills so much later lives so much longer.
+        let fills = self.resource.recheck.unwrap_or_default();
         Recording {
             entity: self.job.entity.clone(),
             member: self.member.clone(),
-            expires_at: self.job.accepted_at.after(self.copy.life).after(self.resource.guard),
+            expires_at: self.job.accepted_at.after(self.copy.life).after(self.resource.guard + fills),
             vault: hooks.keys.seal(self.copy.holder, &entry),
             names_holder: entry.user_id.is_some(),
         }
@@ -98,11 +117,12 @@ async fn record_together(hooks: &Hooks, reads: &[Read<'_>]) -> Result<Vec<Outcom
         .collect();
     let mut outcomes: Vec<Outcome> = reads.iter().map(|_| done()).collect();
     if !stale.is_empty() {
-        let evicted = evict(hooks, reads, &stale).await;
-        if let Err(error) = evicted {
-            for (index, _) in stale {
-                outcomes[index] = failed(&error);
-            }
+        let gone = evict(hooks, reads, &stale).await;
+        for (index, _) in stale {
+            outcomes[index] = match &gone {
+                Ok(()) => evicted(hooks, reads[index].job, Phase::Work),
+                Err(error) => failed(error),
+            };
         }
     }
     Ok(outcomes)
@@ -131,26 +151,29 @@ fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: Timestamp) 
     let margins = read.resource.margins();
     let by_entity = judge(time, recorded.stale, now, margins);
     let by_loss = judge(time, hooks.trust.stale(now, margins), now, margins);
+    let by_read = judge_given(time, recorded.generation);
     let by_holder = judge_revoked(time, recorded.revoked, margins.guard);
-    let reason = match (by_entity, by_holder, by_loss) {
-        (Verdict::Evict(reason), _, _) | (_, Verdict::Evict(reason), _) => reason,
-        (_, _, Verdict::Evict(_)) => Reason::IndexLost,
-        (Verdict::Keep, Verdict::Keep, Verdict::Keep) => return false,
-    };
+    let known = [by_entity, by_read, by_holder].into_iter().find_map(Verdict::reason);
+    let Some(reason) = known.or(by_loss.reason().map(|_| Reason::IndexLost)) else { return false };
     hooks.metrics.evictions.with_label_values(&[reason.as_str()]).inc();
     true
 }
 
 /// First the relationship, then the copy (DESIGN 7, rule 3). A holder who was recorded again meanwhile keeps the
-/// relationship: its stamp is another.
+/// relationship: its stamp is another. Where caches may fill late the relationship is left to expire.
 async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> Result<(), HookError> {
     let mut members: HashMap<&Entity, Vec<(Member, Stamp)>> = HashMap::new();
     for (index, stamp) in stale {
         let read = &reads[*index];
+        if read.resource.recheck.is_some() {
+            continue;
+        }
         members.entry(&read.job.entity).or_default().push((read.member.clone(), *stamp));
     }
     for (entity, members) in &members {
-        hooks.relations.forget(entity, members).await.map_err(|error| hooks.store_failed(error))?;
+        // None has to linger: whoever runs this again knows the copy by the job.
+        let forgotten = hooks.relations.forget(entity, members, Duration::ZERO).await;
+        forgotten.map_err(|error| hooks.store_failed(error))?;
     }
     delete_copies(hooks, &stale.iter().map(|(index, _)| &reads[*index]).collect::<Vec<_>>()).await
 }
@@ -161,11 +184,20 @@ async fn delete_copies(hooks: &Hooks, reads: &[&Read<'_>]) -> Result<(), HookErr
     let keys: Vec<_> = keys.collect::<Option<Vec<_>>>().ok_or(HookError::Unreadable)?.concat();
     let mut removal = hooks.caches.removal();
     removal.delete(&keys).await;
-    removal.error().map_or(Ok(()), |error| Err(HookError::Caches(error)))
+    removal.failure().map_or(Ok(()), |failure| Err(HookError::Caches(failure)))
 }
 
 fn settle(result: Result<(), HookError>, outcome: Outcome) -> Outcome {
     result.map_or_else(|error| failed(&error), |()| outcome)
+}
+
+/// How a job ends whose copy is gone; from a cache that fills late it has to go again.
+fn evicted(hooks: &Hooks, job: &Job, phase: Phase) -> Outcome {
+    let follow_ups = hooks.again(job).into_iter().collect();
+    match phase {
+        Phase::Work => Outcome::Done { fan_out: None, follow_ups },
+        Phase::Evict(ending) => Outcome::Evicted { ending, follow_ups },
+    }
 }
 
 fn done() -> Outcome {
@@ -173,5 +205,5 @@ fn done() -> Outcome {
 }
 
 fn failed(error: &HookError) -> Outcome {
-    Outcome::Failed { error: error.to_string(), fan_out: None }
+    Outcome::Failed { error: error.to_string(), waits_for: error.waits_for(), fan_out: None }
 }

@@ -1,17 +1,13 @@
 //! `invalidate`: writes `stale`, then removes every copy that the index knows of, in turns of bounded length.
 
-use tracing::{debug, error};
-
-use super::{HookError, Hooks, copy_keys};
+use super::{HookError, Hooks, copy_keys, lap, resolve};
 use crate::{
     caches::{CopyKey, Removal},
-    event::Entity,
     fan_out::FanOut,
     job::Job,
     queue::{Attempt, Outcome},
     relations::{Held, Member, StaleMark, Stamp},
     resource::Resource,
-    rules::{SkipReason, Skipped},
 };
 
 /// Members of one round: walk, vault, caches, index.
@@ -23,21 +19,22 @@ const COMPACT_CALLS: usize = 64;
 
 pub(super) async fn run(hooks: &Hooks, attempt: &Attempt) -> Outcome {
     let (job, mut fan_out) = (&*attempt.job, attempt.fan_out.clone());
-    match turn(hooks, job, &mut fan_out).await {
-        Ok(true) => {
-            let latency = hooks.clock.now().since(job.accepted_at);
-            hooks.metrics.invalidation_seconds.observe(latency.as_secs_f64());
-            Outcome::Done { fan_out: Some(fan_out), follow_ups: follow_ups(hooks, job) }
-        }
-        Ok(false) => Outcome::Yield(fan_out),
-        Err(error) => Outcome::Failed { error: error.to_string(), fan_out: Some(fan_out) },
+    let is_complete = turn(hooks, job, &mut fan_out).await;
+    if matches!(is_complete, Ok(true)) && !job.recheck {
+        let latency = hooks.clock.now().since(job.accepted_at);
+        hooks.metrics.invalidation_seconds.observe(latency.as_secs_f64());
     }
+    lap::outcome(hooks, job, fan_out, is_complete)
 }
 
 /// Goes on with the fan-out. Returns whether it is complete.
 async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, HookError> {
     let resource = hooks.resource(&job.entity)?;
-    if !fan_out.marked {
+    if lap::take_up(hooks, fan_out)? {
+        return Ok(true);
+    }
+    // Another mark would make stale what was read since the first one.
+    if !fan_out.marked && !job.recheck {
         let mark = StaleMark {
             at: job.occurred_at.unwrap_or(job.accepted_at),
             life: resource.horizon + 2 * resource.guard,
@@ -45,10 +42,14 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
         // `stale` first, then the members (DESIGN 7, rule 1).
         let marked = hooks.relations.invalidate(&job.entity, mark).await;
         marked.map_err(|error| hooks.store_failed(error))?;
-        fan_out.marked = true;
     }
-    fan_out.begin_turn();
-    let mut chunk = Chunk { hooks, entity: &job.entity, resource, removal: hooks.caches.removal() };
+    fan_out.marked = true;
+    fan_out.begin_turn(resource.recheck.is_none());
+    let mut removal = hooks.caches.removal();
+    if !resolve::next_page(hooks, &job.entity, resource, &mut removal, fan_out).await? {
+        return Ok(false);
+    }
+    let mut chunk = Chunk { hooks, job, resource, removal };
     for _ in 0..CHUNKS_PER_TURN {
         if chunk.remove_next(fan_out).await? {
             return chunk.finish(fan_out).await.map(|()| true);
@@ -60,7 +61,7 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
 /// What one chunk after the other works with.
 struct Chunk<'a> {
     hooks: &'a Hooks,
-    entity: &'a Entity,
+    job: &'a Job,
     resource: &'a Resource,
     removal: Removal<'a>,
 }
@@ -70,22 +71,25 @@ impl Chunk<'_> {
     /// complete.
     async fn remove_next(&mut self, fan_out: &mut FanOut) -> Result<bool, HookError> {
         let relations = &self.hooks.relations;
-        let page = relations.walk(self.entity, fan_out.next(), MEMBERS_PER_CHUNK).await;
+        let page = relations.walk(&self.job.entity, fan_out.next(), MEMBERS_PER_CHUNK).await;
         let page = page.map_err(|error| self.hooks.store_failed(error))?;
         let (members, keys) = self.keys_of(&page.held, fan_out).await?;
         let deleted = self.removal.delete(&keys).await;
         fan_out.tally.deleted += deleted.deleted;
-        match self.removal.error() {
+        match self.removal.failure() {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
-                let forgotten = relations.forget(self.entity, &members).await;
-                forgotten.map_err(|error| self.hooks.store_failed(error))?;
                 fan_out.tally.matched += members.len() as u64;
+                let forgotten = relations
+                    .forget(&self.job.entity, &self.to_forget(members), self.hooks.window.span())
+                    .await;
+                forgotten.map_err(|error| self.hooks.store_failed(error))?;
                 fan_out.tally.absent += deleted.absent;
             }
-            Some(error) => {
+            Some(failure) => {
                 fan_out.tally.failed += deleted.failed;
-                fan_out.incomplete = Some(error.into());
+                fan_out.incomplete = Some(failure.sentence.into());
+                fan_out.waits_for.extend(failure.waits_for);
             }
         }
         Ok(fan_out.advance(page.next))
@@ -96,7 +100,7 @@ impl Chunk<'_> {
         &self,
         held: &[Held],
         fan_out: &mut FanOut,
-    ) -> Result<(Vec<(Member, Stamp)>, Vec<CopyKey>), HookError> {
+    ) -> Result<(Vec<Held>, Vec<CopyKey>), HookError> {
         let holders: Vec<_> = held.iter().map(|held| held.member.holder).collect();
         let vault = self.hooks.relations.vault(&holders).await;
         let vault = vault.map_err(|error| self.hooks.store_failed(error))?;
@@ -104,14 +108,15 @@ impl Chunk<'_> {
         for (held, sealed) in held.iter().zip(vault) {
             let member = &held.member;
             let entry = sealed.and_then(|sealed| self.hooks.keys.open(member.holder, &sealed).ok());
-            match entry.and_then(|entry| copy_keys(self.resource, self.entity, member, &entry.token)) {
+            match entry.and_then(|entry| copy_keys(self.resource, &self.job.entity, member, &entry.token)) {
                 Some(copies) => {
                     keys.extend(copies);
-                    members.push((member.clone(), held.stamp));
+                    members.push(held.clone());
                 }
                 None => {
                     self.hooks.metrics.vault_missing.inc();
                     fan_out.tally.failed += 1;
+                    fan_out.has_unnamed = true;
                     fan_out.incomplete = Some("a holder has no readable vault entry".into());
                 }
             }
@@ -119,33 +124,22 @@ impl Chunk<'_> {
         Ok((members, keys))
     }
 
+    /// Those of the members that can be dropped, now that their copies are gone.
+    fn to_forget(&self, members: Vec<Held>) -> Vec<(Member, Stamp)> {
+        let Some(age) = lap::least_age(self.hooks, self.job, self.resource) else { return Vec::new() };
+        let old = members.into_iter().filter(|held| held.age >= age);
+        old.map(|held| (held.member, held.stamp)).collect()
+    }
+
     /// The lap is complete: either all is gone, or the next attempt goes round again.
     async fn finish(&self, fan_out: &mut FanOut) -> Result<(), HookError> {
-        if let Some(incomplete) = fan_out.incomplete.take() {
-            fan_out.restart();
-            return Err(HookError::Caches(incomplete.into()));
-        }
+        lap::finish(fan_out)?;
         for _ in 0..COMPACT_CALLS {
-            let more = self.hooks.relations.compact(self.entity).await;
+            let more = self.hooks.relations.compact(&self.job.entity).await;
             if !more.map_err(|error| self.hooks.store_failed(error))? {
                 break;
             }
         }
         Ok(())
     }
-}
-
-/// What follows a job that is done.
-pub(super) fn follow_ups(hooks: &Hooks, job: &Job) -> Vec<Job> {
-    let made = hooks.rules.follow_ups(job, &hooks.resources, hooks.clock.accepted());
-    for Skipped { rule, reason } in made.skipped {
-        hooks.metrics.follow_ups_skipped.with_label_values(&[reason.as_str()]).inc();
-        // Rules that go in a circle are a mistake in them; the others are a matter of the event.
-        if reason == SkipReason::Depth {
-            error!(job.id = %job.id, rule, "follow-ups go too deep: do job_manager.job_rules go in a circle?");
-        } else {
-            debug!(job.id = %job.id, rule, reason = reason.as_str(), "no follow-up");
-        }
-    }
-    made.jobs
 }

@@ -4,22 +4,26 @@
 
 mod cache;
 mod invalidate;
+mod lap;
+mod resolve;
 mod revoke;
 
 use std::sync::Arc;
 
 use crate::{
-    caches::{Caches, CopyKey},
+    caches::{Caches, CopyKey, Failure, WaitsFor},
     clock::Clock,
     event::{AccessToken, Entity},
-    job::Job,
+    job::{Job, JobType},
     metrics::Metrics,
     queue::{Attempt, Outcome},
     relations::{Member, Relations, StoreError},
+    resolver::{Resolver, ResolverError},
     resource::{Resource, Resources, variant_key},
     rules::RuleSet,
     secret::Keys,
     trust::Trust,
+    window::Window,
 };
 
 /// What every hook works with.
@@ -34,6 +38,10 @@ pub struct Hooks {
     pub resources: Arc<Resources>,
     /// Knows whether the index was lost.
     pub trust: Arc<Trust>,
+    /// Whom to ask while the index may not know, where there is somebody.
+    pub resolver: Option<Resolver>,
+    /// How long what is removed may have to be removed again.
+    pub window: Arc<Window>,
     /// Makes follow-up jobs.
     pub rules: Arc<RuleSet>,
     /// Reads the time after the store was asked.
@@ -62,6 +70,16 @@ impl Hooks {
         self.resources.get(&entity.resource_type).ok_or(HookError::NoResource)
     }
 
+    /// The job that does again what this one has done, for caches that fill late, where there are such.
+    fn again(&self, job: &Job) -> Option<Job> {
+        let delay = match job.job_type {
+            JobType::Cache | JobType::Invalidate => self.resource(&job.entity).ok()?.recheck,
+            // Whatever the holder holds has been filled by then.
+            JobType::Revoke => self.resources.longest_recheck(),
+        };
+        Some(job.again(delay.filter(|_| !job.recheck)?, self.clock.accepted()))
+    }
+
     fn store_failed(&self, error: StoreError) -> HookError {
         self.metrics.errors.with_label_values(&["store"]).inc();
         error.into()
@@ -83,12 +101,28 @@ enum HookError {
         "store.by_holder is off, so nobody knows what the holder holds: set it to true, and wait for the longest ttl"
     )]
     NotByHolder,
-    #[error("{0}")]
-    Caches(String),
+    #[error(transparent)]
+    Resolver(#[from] ResolverError),
+    #[error("{}", .0.sentence)]
+    Caches(Failure),
+}
+
+impl HookError {
+    fn waits_for(&self) -> WaitsFor {
+        match self {
+            Self::Caches(failure) => failure.waits_for.clone(),
+            Self::Store(_)
+            | Self::NoResource
+            | Self::Unreadable
+            | Self::NoHolder
+            | Self::NotByHolder
+            | Self::Resolver(_) => WaitsFor::default(),
+        }
+    }
 }
 
 /// The keys of a member's copies in every cache.
-fn copy_keys(
+pub(crate) fn copy_keys(
     resource: &Resource,
     entity: &Entity,
     member: &Member,
@@ -105,3 +139,6 @@ fn member_of(job: &Job) -> Option<Member> {
     let copy = job.copy.as_deref()?;
     Some(Member { holder: copy.holder, variant: copy.cache_key.clone() })
 }
+
+#[cfg(test)]
+mod tests;

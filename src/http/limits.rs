@@ -25,6 +25,13 @@ pub struct Limits {
     pub drain: Duration,
 }
 
+impl Limits {
+    /// Requests that may wait for the end of their jobs at a time: half of what can be connected.
+    pub fn waiting(&self) -> usize {
+        (self.connections / 2).max(1) as usize
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

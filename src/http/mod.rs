@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::{clock::Clock, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue};
+use tokio::sync::Semaphore;
+
+use crate::{
+    clock::Clock, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue, reconcile::Reconciliations,
+};
 
 mod auth;
 mod body;
@@ -25,6 +29,7 @@ mod probe;
 mod problem;
 mod query;
 mod queue;
+mod reconciliations;
 mod router;
 mod serve;
 mod target;
@@ -36,7 +41,7 @@ mod tests;
 
 pub use auth::Auth;
 pub use limits::Limits;
-pub use probe::{ProbeError, probe, probe_over_tls};
+pub use probe::{Call, Over, ProbeError, call, probe, probe_over_tls};
 pub use problem::problem_types;
 pub use router::{Access, router, routes};
 pub use serve::{Listener, serve};
@@ -52,12 +57,16 @@ pub struct Service {
     pub queue: Arc<Queue>,
     /// Shows who holds what.
     pub lookup: Lookup,
+    /// Takes reconciliations.
+    pub reconciliations: Arc<Reconciliations>,
     /// Says whether events can be taken.
     pub health: Arc<Health>,
     /// Says who may ask.
     pub auth: Auth,
     /// How much a request may ask for.
     pub limits: Limits,
+    /// Requests that may wait for the end of their jobs at a time.
+    pub waiting: Arc<Semaphore>,
     /// For `/metrics`.
     pub metrics: RenderMetrics,
     /// Says when an event arrived, and how long a request took.

@@ -7,13 +7,19 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, request::Parts},
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::Service;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// How long the client would like to wait, cut to what is granted. A preference that is not understood is none.
-pub(super) struct Wait(pub(super) Option<Duration>);
+/// How long the client would like to wait, cut to what is granted. A preference that is not understood is none, and so is one
+/// where too many wait already: a request that waits holds its connection, and others need some.
+pub(super) struct Wait(
+    pub(super) Option<Duration>,
+    #[expect(dead_code, reason = "it is held, not read")] Option<OwnedSemaphorePermit>,
+);
 
 impl Wait {
     /// Tells the client what was granted.
@@ -27,7 +33,9 @@ impl FromRequestParts<Arc<Service>> for Wait {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Infallible> {
-        Ok(Self(wanted(&parts.headers).map(|wait| wait.min(service.limits.wait))))
+        let wanted = wanted(&parts.headers).map(|wait| wait.min(service.limits.wait));
+        let slot = wanted.and_then(|_| service.waiting.clone().try_acquire_owned().ok());
+        Ok(Self(wanted.filter(|_| slot.is_some()), slot))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Asks a running service whether it is ready, for `decache healthcheck`.
+//! Asks a running service something from the same machine: whether it is ready, for `decache healthcheck`, or to do what
+//! it alone can.
 
 use std::{
     io,
@@ -6,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{Request, StatusCode, Uri, header};
+use axum::http::{Request, StatusCode, header};
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -17,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::tls;
+use crate::tls::{self, Identity};
 
 /// How long a probe waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -31,9 +32,15 @@ pub enum ProbeError {
     /// Whoever listens there does not speak TLS, or went away.
     #[error("no TLS handshake with {0}: {1}")]
     Tls(SocketAddr, io::Error),
+    /// Whoever listens there shows another certificate than the configured one.
+    #[error("{0} does not show the certificate in server.tls.cert: was it renewed since the service began?")]
+    Certificate(SocketAddr),
     /// Whoever listens there does not speak HTTP, or went away.
     #[error("no HTTP answer from {0}: {1}")]
     Http(SocketAddr, hyper::Error),
+    /// The request cannot be made.
+    #[error("cannot ask {0}: {1}")]
+    Call(SocketAddr, axum::http::Error),
     /// It took too long.
     #[error("no answer from {0} within {PATIENCE:?}")]
     Timeout(SocketAddr),
@@ -44,9 +51,7 @@ pub enum ProbeError {
 /// # Errors
 /// [`ProbeError`] where there is no answer.
 pub async fn probe(bound: SocketAddr) -> Result<StatusCode, ProbeError> {
-    let address = reachable(bound);
-    let asked = async { ask(address, connect(address).await?).await };
-    timeout(PATIENCE, asked).await.unwrap_or(Err(ProbeError::Timeout(address)))
+    call(bound, Over::Http, READINESS).await.map(|(status, _)| status)
 }
 
 /// The same of a service that speaks TLS, whatever certificate it shows.
@@ -54,12 +59,72 @@ pub async fn probe(bound: SocketAddr) -> Result<StatusCode, ProbeError> {
 /// # Errors
 /// [`ProbeError`] where there is no answer.
 pub async fn probe_over_tls(bound: SocketAddr) -> Result<StatusCode, ProbeError> {
+    call(bound, Over::Tls { only: None }, READINESS).await.map(|(status, _)| status)
+}
+
+/// How a service is spoken to.
+#[derive(Clone, Copy, Debug)]
+pub enum Over<'a> {
+    /// In clear.
+    Http,
+    /// Encrypted.
+    Tls {
+        /// Told nothing unless it shows this certificate; without one whatever it shows.
+        only: Option<&'a Identity>,
+    },
+}
+
+/// A request to a service.
+#[derive(Clone)]
+pub struct Call<'a> {
+    /// Such as `GET`.
+    pub method: &'static str,
+    /// Where to.
+    pub path: &'a str,
+    /// An API key.
+    pub key: Option<&'a str>,
+    /// JSON, or nothing.
+    pub body: String,
+}
+
+const READINESS: Call<'static> = Call { method: "GET", path: "/readyz", key: None, body: String::new() };
+
+/// Asks the service that is bound to an address. Status and body.
+///
+/// # Errors
+/// [`ProbeError`] where there is no answer.
+pub async fn call(
+    bound: SocketAddr,
+    over: Over<'_>,
+    call: Call<'_>,
+) -> Result<(StatusCode, Bytes), ProbeError> {
     let address = reachable(bound);
+    let request = call.request(address).map_err(|error| ProbeError::Call(address, error))?;
     let asked = async {
-        let encrypted = tls::connect_to_ourselves(connect(address).await?).await;
-        ask(address, encrypted.map_err(|error| ProbeError::Tls(address, error))?).await
+        let stream = connect(address).await?;
+        let Over::Tls { only } = over else { return ask(address, stream, request).await };
+        let encrypted = tls::connect_to_ourselves(stream).await;
+        let encrypted = encrypted.map_err(|error| ProbeError::Tls(address, error))?;
+        if only.is_some_and(|identity| !identity.is_shown_by(&encrypted)) {
+            return Err(ProbeError::Certificate(address));
+        }
+        ask(address, encrypted, request).await
     };
     timeout(PATIENCE, asked).await.unwrap_or(Err(ProbeError::Timeout(address)))
+}
+
+impl Call<'_> {
+    fn request(self, address: SocketAddr) -> Result<Request<Full<Bytes>>, axum::http::Error> {
+        let mut request = Request::builder()
+            .method(self.method)
+            .uri(self.path)
+            .header(header::HOST, address.to_string())
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(key) = self.key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        request.body(Full::from(self.body))
+    }
 }
 
 /// A service that is bound to every address is asked on the loopback one.
@@ -79,17 +144,17 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeError> {
 async fn ask(
     address: SocketAddr,
     stream: impl AsyncRead + AsyncWrite + Unpin,
-) -> Result<StatusCode, ProbeError> {
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), ProbeError> {
     let http = |error| ProbeError::Http(address, error);
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
-    let mut request = Request::new(Empty::<Bytes>::new());
-    *request.uri_mut() = Uri::from_static("/readyz");
-    if let Ok(host) = address.to_string().try_into() {
-        request.headers_mut().insert(header::HOST, host);
-    }
+    let answered = async {
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        Ok((head.status, body.collect().await?.to_bytes()))
+    };
     // The answer comes only while the connection is driven; it is dropped with the answer.
     tokio::select! {
-        answer = sender.send_request(request) => Ok(answer.map_err(http)?.status()),
+        answer = answered => answer.map_err(http),
         Err(error) = connection => Err(http(error)),
     }
 }

@@ -27,8 +27,10 @@ pub(super) enum Kind {
     Forbidden,
     UnknownRoute,
     UnknownJob,
+    NoReconciliation,
     MethodNotAllowed,
     RequestTimeout,
+    ReconciliationRunning,
     BodyTooLarge,
     BatchTooLong,
     UnsupportedMediaType,
@@ -45,7 +47,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 24] = [
         Self::InvalidBody,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -53,8 +55,10 @@ impl Kind {
         Self::Forbidden,
         Self::UnknownRoute,
         Self::UnknownJob,
+        Self::NoReconciliation,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
+        Self::ReconciliationRunning,
         Self::BodyTooLarge,
         Self::BatchTooLong,
         Self::UnsupportedMediaType,
@@ -79,8 +83,10 @@ impl Kind {
             Self::Forbidden => (403, "forbidden", "The API key's scopes do not allow this"),
             Self::UnknownRoute => (404, "unknown-route", "No such route"),
             Self::UnknownJob => (404, "unknown-job", "No such job"),
+            Self::NoReconciliation => (404, "no-reconciliation", "There was no reconciliation"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "The route does not take this method"),
             Self::RequestTimeout => (408, "request-timeout", "The body took too long to arrive"),
+            Self::ReconciliationRunning => (409, "reconciliation-running", "A reconciliation is under way"),
             Self::BodyTooLarge => (413, "body-too-large", "The body is too large"),
             Self::BatchTooLong => (413, "batch-too-long", "Too many items in one request"),
             Self::UnsupportedMediaType => (415, "unsupported-media-type", "The content type is not taken"),

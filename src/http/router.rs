@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     Service, auth, entities, events, health, holders, holdings, invalidations, jobs, log, meta,
     problem::{Kind, Problem},
-    queue, unread,
+    queue, reconciliations, unread,
 };
 use crate::config::auth::Scope;
 
@@ -33,7 +33,7 @@ const INGEST: Access = Access::Needs(Scope::Ingest);
 const READ: Access = Access::Needs(Scope::Read);
 const ADMIN: Access = Access::Needs(Scope::Admin);
 
-fn table() -> [Route; 17] {
+fn table() -> [Route; 19] {
     [
         post("/v1/events", INGEST, events::post),
         post("/v1/invalidations", ADMIN, invalidations::post),
@@ -47,6 +47,8 @@ fn table() -> [Route; 17] {
         get("/v1/jobs", READ, jobs::list),
         get("/v1/jobs/{id}", READ, jobs::get),
         get("/v1/queue", READ, queue::get),
+        post("/v1/reconciliations", ADMIN, reconciliations::post),
+        get("/v1/reconciliations/current", ADMIN, reconciliations::current),
         get("/metrics", READ, meta::metrics),
         get("/livez", OPEN, health::live),
         get("/readyz", OPEN, health::ready),

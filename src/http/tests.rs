@@ -59,9 +59,11 @@ impl App {
             ingest: Arc::new(ingest(queue.clone(), health.clone())),
             queue,
             lookup: index.lookup.clone(),
+            reconciliations: Arc::new(Reconciliations::new(Clock::start())),
             health: Arc::clone(&health),
             auth: Auth::default(),
             limits: Limits { body_bytes: 64 * 1024, ..Limits::default() },
+            waiting: Arc::new(Semaphore::new(1)),
             metrics: Arc::new(|| "# EOF\n".to_owned()),
             clock: Clock::start(),
         };

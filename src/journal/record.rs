@@ -63,6 +63,9 @@ impl<'a> Kept<'a> {
     }
 }
 
+/// The bit of a job type that says that the job removes again what another has removed.
+const RECHECK: u8 = 0x80;
+
 /// The form in which a record is written (postcard). A field is only ever added at the end, under a new version of the
 /// segment's header.
 #[derive(Serialize, Deserialize)]
@@ -76,6 +79,7 @@ pub(super) struct Written<'a> {
 pub(super) struct WrittenJob<'a> {
     id: u128,
     key: u128,
+    /// With [`RECHECK`]. A version that does not know of it tells of a job that it does not understand.
     job_type: u8,
     topic: &'a str,
     resource_type: &'a str,
@@ -127,7 +131,7 @@ impl<'a> WrittenJob<'a> {
                 JobType::Cache => 0,
                 JobType::Invalidate => 1,
                 JobType::Revoke => 2,
-            },
+            } | if job.recheck { RECHECK } else { 0 },
             topic: &job.topic,
             resource_type: &job.entity.resource_type,
             entity_id: &job.entity.id,
@@ -151,7 +155,7 @@ impl<'a> WrittenJob<'a> {
         let job = Job {
             id: JobId::from_u128(self.id),
             key: JobKey(self.key),
-            job_type: match self.job_type {
+            job_type: match self.job_type & !RECHECK {
                 0 => JobType::Cache,
                 1 => JobType::Invalidate,
                 2 => JobType::Revoke,
@@ -172,6 +176,7 @@ impl<'a> WrittenJob<'a> {
                 None => None,
             },
             depth: self.depth,
+            recheck: self.job_type & RECHECK != 0,
         };
         Some((job, self.dead.map(Into::into)))
     }

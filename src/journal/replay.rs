@@ -24,6 +24,9 @@ use crate::{
 /// What the copy of a damaged file's name ends in.
 pub(super) const DAMAGED: &str = ".damaged";
 
+/// What is read between two lines of progress: a process that was often killed leaves very many small files.
+const PROGRESS_BYTES: usize = 64 << 20;
+
 /// What was read back.
 #[derive(Debug, Default)]
 pub struct Replayed {
@@ -64,10 +67,11 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     pub(super) fn replay(&self, files: &[u32]) -> io::Result<Replayed> {
         let mut living = Living::default();
-        let mut damage = Vec::new();
+        let (mut damage, mut unsaid) = (Vec::new(), 0);
         for (index, segment) in files.iter().enumerate() {
             let is_last = index + 1 == files.len();
-            for Unread { range, cut_short } in self.read(*segment, &mut living)? {
+            let (file_bytes, unread) = self.read(*segment, &mut living)?;
+            for Unread { range, cut_short } in unread {
                 let file = segments::path(self.folder, *segment).display().to_string();
                 damage.push(Damage {
                     file,
@@ -76,7 +80,16 @@ impl Reader<'_> {
                     torn: is_last && cut_short,
                 });
             }
-            info!(files = index + 1, of = files.len(), jobs = living.places.len(), "replaying the journal");
+            unsaid += file_bytes;
+            if unsaid >= PROGRESS_BYTES || is_last {
+                info!(
+                    files = index + 1,
+                    of = files.len(),
+                    jobs = living.places.len(),
+                    "replaying the journal"
+                );
+                unsaid = 0;
+            }
         }
         for damage in &damage {
             if damage.torn { cut_off(damage) } else { keep_aside(damage) }
@@ -84,8 +97,8 @@ impl Reader<'_> {
         Ok(Replayed { jobs: living.in_order(), damage })
     }
 
-    /// Reads a file; returns what it could not read of it.
-    fn read(&self, segment: u32, living: &mut Living) -> io::Result<Vec<Unread>> {
+    /// Reads a file; returns its length, and what it could not read of it.
+    fn read(&self, segment: u32, living: &mut Living) -> io::Result<(usize, Vec<Unread>)> {
         let bytes = fs::read(segments::path(self.folder, segment))?;
         let unread = |range: Range<usize>| {
             let cut_short =
@@ -95,7 +108,7 @@ impl Reader<'_> {
         let Some(header) = Header::read(&bytes) else {
             // A file that was made and not begun is no loss.
             let whole = (!bytes.is_empty()).then(|| unread(0..bytes.len()));
-            return Ok(whole.into_iter().collect());
+            return Ok((bytes.len(), whole.into_iter().collect()));
         };
         let (mut damaged, mut at) = (Vec::new(), HEADER);
         while at < bytes.len() {
@@ -112,7 +125,7 @@ impl Reader<'_> {
                 }
             }
         }
-        Ok(damaged)
+        Ok((bytes.len(), damaged))
     }
 }
 

@@ -53,6 +53,7 @@ fn job(n: u64) -> Job {
         copy: Some(Box::new(copy)),
         payload: json!({ "author_id": 7, "tags": ["a"] }).as_object().cloned().map(Arc::new),
         depth: 1,
+        recheck: true,
     }
 }
 
@@ -95,11 +96,17 @@ async fn a_job_comes_back_as_it_was_written() {
 async fn a_revocation_comes_back_with_its_holder() {
     let folder = tempfile::tempdir().unwrap();
     let entity = Job::of_holder(HolderId([7; 16]));
-    let revoke = Job { job_type: JobType::Revoke, entity, copy: None, ..job(1) };
-    write(&open(folder.path()), &[revoke]).await;
-    let mut replayed = open(folder.path()).replay().unwrap();
-    let ((back, _), _) = replayed.jobs.remove(0);
-    assert_eq!((back.job_type, back.holder()), (JobType::Revoke, Some(HolderId([7; 16]))));
+    let revoke = Job { job_type: JobType::Revoke, entity, copy: None, recheck: false, ..job(1) };
+    let again = Job { id: JobId::new(Timestamp(2)), recheck: true, ..revoke.clone() };
+    write(&open(folder.path()), &[revoke, again]).await;
+    let replayed = open(folder.path()).replay().unwrap();
+    let back = replayed.jobs.into_iter().map(|((job, _), _)| (job.job_type, job.holder(), job.recheck));
+    let of_holder = |recheck| (JobType::Revoke, Some(HolderId([7; 16])), recheck);
+    assert_eq!(
+        back.collect::<Vec<_>>(),
+        [of_holder(false), of_holder(true)],
+        "whether it is a recheck or not"
+    );
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ impl Lookup {
     ) -> Result<Vec<(Holding, Held)>, StoreError> {
         let relationships: Vec<_> =
             entries.iter().map(|it| (it.holding.entity.clone(), it.holding.member(holder))).collect();
-        let members = self.relations.find(&relationships).await?;
+        let members = self.relations.held(&relationships).await?;
         Ok(entries
             .into_iter()
             .zip(members)

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use futures_util::future::{BoxFuture, ready};
@@ -12,8 +13,8 @@ use crate::{
     event::{AccessToken, Entity},
     lookup::Lookup,
     relations::{
-        ClaimError, Held, HeldEntity, Holding, HoldingsPage, Member, Page, Position, Recorded, Recording,
-        Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
+        ClaimError, EntityCursor, EntityPage, Held, HeldEntity, Holding, HoldingsPage, Member, Page,
+        Position, Recorded, Recording, Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
     },
     secret::{HolderId, Keys, Secret, VaultEntry},
 };
@@ -68,8 +69,10 @@ impl Relations for Memory {
                 state.vault.insert(new.member.holder, new.vault.clone());
                 let at = (new.entity.clone(), new.member.position(), new.member.clone());
                 state.members.insert(at, new.expires_at);
+                let stale = state.stale.get(&new.entity).copied();
+                let generation = stale.map_or(1, |stale| stale.generation);
                 let revoked = state.revoked.get(&new.member.holder).copied();
-                Recorded { stamp: Stamp(0), stale: state.stale.get(&new.entity).copied(), revoked }
+                Recorded { stamp: Stamp(0), stale, generation, revoked }
             };
             batch.iter().map(record).collect()
         })
@@ -112,6 +115,7 @@ impl Relations for Memory {
                     member: key.2.clone(),
                     stamp: Stamp(0),
                     expires_at: *expires_at,
+                    age: Duration::ZERO,
                 }));
                 bucket += 1;
             }
@@ -119,30 +123,42 @@ impl Relations for Memory {
         })
     }
 
+    fn held<'a>(
+        &'a self,
+        members: &'a [(Entity, Member)],
+    ) -> BoxFuture<'a, Result<Vec<Option<Held>>, StoreError>> {
+        self.answer(|state| {
+            let held = |(entity, member): &(Entity, Member)| {
+                let expires_at = *state.members.get(&(entity.clone(), member.position(), member.clone()))?;
+                Some(Held { member: member.clone(), stamp: Stamp(0), expires_at, age: Duration::ZERO })
+            };
+            members.iter().map(held).collect()
+        })
+    }
+
+    fn entities<'a>(
+        &'a self,
+        _: &'a EntityCursor,
+        _: usize,
+    ) -> BoxFuture<'a, Result<EntityPage, StoreError>> {
+        self.answer(|state| {
+            let mut entities: Vec<Entity> = state.members.keys().map(|(entity, ..)| entity.clone()).collect();
+            entities.dedup();
+            EntityPage { entities, next: None }
+        })
+    }
+
     fn forget<'a>(
         &'a self,
         entity: &'a Entity,
         members: &'a [(Member, Stamp)],
+        _: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
         self.answer(|state| {
             let mut forget = |member: &Member| {
                 state.members.remove(&(entity.clone(), member.position(), member.clone())).is_some()
             };
             members.iter().filter(|(member, _)| forget(member)).count()
-        })
-    }
-
-    fn find<'a>(
-        &'a self,
-        relationships: &'a [(Entity, Member)],
-    ) -> BoxFuture<'a, Result<Vec<Option<Held>>, StoreError>> {
-        self.answer(|state| {
-            let find = |(entity, member): &(Entity, Member)| {
-                let at = (entity.clone(), member.position(), member.clone());
-                let expires_at = *state.members.get(&at)?;
-                Some(Held { member: member.clone(), stamp: Stamp(0), expires_at })
-            };
-            relationships.iter().map(find).collect()
         })
     }
 
@@ -189,6 +205,7 @@ impl Relations for Memory {
         &'a self,
         _: HolderId,
         _: &'a [(Holding, Stamp)],
+        _: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
         self.answer(|_| 0)
     }

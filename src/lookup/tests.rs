@@ -80,7 +80,7 @@ async fn holders_that_stay_are_shown_once_while_others_come_and_go() {
         .page_through(&post("42"), 5, async |page| {
             index.record(&post("42"), &format!("late-{page}"), None).await;
             if let Some(member) = leaving.pop() {
-                index.relations.forget(&post("42"), &[(member, Stamp(0))]).await.unwrap();
+                index.relations.forget(&post("42"), &[(member, Stamp(0))], Duration::ZERO).await.unwrap();
             }
         })
         .await;
@@ -99,7 +99,7 @@ async fn paging_goes_on_where_the_last_holder_shown_has_left() {
     let all = index.page_through(&post("42"), 100, async |_| ()).await;
     let first = index.lookup.holders(&post("42"), None, 4).await.unwrap();
     let last = Member { holder: first.items[3].holder, variant: None };
-    index.relations.forget(&post("42"), &[(last, Stamp(0))]).await.unwrap();
+    index.relations.forget(&post("42"), &[(last, Stamp(0))], Duration::ZERO).await.unwrap();
     let second = index.lookup.holders(&post("42"), first.next.as_deref(), 100).await.unwrap();
     let users: Vec<_> = second.items.iter().map(|item| item.user_id.as_deref().unwrap()).collect();
     assert_eq!(users, all[4..]);

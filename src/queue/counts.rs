@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::entry::Entry;
+use super::{entry::Entry, view::Owed};
 
 /// Queued jobs, counted as they come and go, so that looking costs nothing.
 #[derive(Debug, Default)]
@@ -10,8 +10,10 @@ pub(super) struct Counts {
     pub(super) total: usize,
     pub(super) by_priority: BTreeMap<u16, usize>,
     pub(super) by_topic: BTreeMap<Arc<str>, usize>,
-    /// Invalidations that wait after a failure.
+    /// Invalidations and evictions that wait after a failure.
     pub(super) suspended: usize,
+    /// What waits for a cache, by its name.
+    pub(super) owed: BTreeMap<Arc<str>, Owed>,
 }
 
 impl Counts {
@@ -20,6 +22,9 @@ impl Counts {
         *self.by_priority.entry(entry.job.priority).or_default() += 1;
         *self.by_topic.entry(entry.job.topic.clone()).or_default() += 1;
         self.suspended += usize::from(entry.is_suspended());
+        for cache in &entry.waits_for {
+            self.owed.entry(cache.clone()).or_default().add(entry.bytes);
+        }
     }
 
     pub(super) fn subtract(&mut self, entry: &Entry) {
@@ -27,6 +32,13 @@ impl Counts {
         decrement(&mut self.by_priority, &entry.job.priority);
         decrement(&mut self.by_topic, &entry.job.topic);
         self.suspended -= usize::from(entry.is_suspended());
+        for cache in &entry.waits_for {
+            if let Some(owed) = self.owed.get_mut(cache)
+                && owed.subtract(entry.bytes)
+            {
+                self.owed.remove(cache);
+            }
+        }
     }
 }
 

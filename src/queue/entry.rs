@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::{
     schedule::Place,
     view::{JobState, JobView},
 };
 use crate::{
+    caches::WaitsFor,
     clock::Tick,
     fan_out::FanOut,
     job::{CopyHeld, Job, JobKey},
@@ -54,6 +55,8 @@ pub struct Attempt {
     pub failures: u32,
     /// For an invalidation or revocation: how far it has come.
     pub fan_out: FanOut,
+    /// The caches that it has failed for; none where it has new work to do since.
+    pub waits_for: WaitsFor,
     /// How long it has been ready.
     pub waited: Duration,
     /// Where the journal keeps the jobs whose work it is.
@@ -67,6 +70,7 @@ pub(super) struct Entry {
     pub(super) failures: u32,
     pub(super) last_error: Option<Box<str>>,
     pub(super) fan_out: Option<Box<FanOut>>,
+    pub(super) waits_for: WaitsFor,
     pub(super) place: Place,
     pub(super) running: bool,
     pub(super) bytes: usize,
@@ -78,15 +82,16 @@ pub(super) struct Entry {
 pub(super) type Kept = SmallVec<[Ref; 1]>;
 
 impl Entry {
-    pub(super) fn new(job: Job, kept: Ref, place: Place) -> Self {
+    pub(super) fn new(job: Job, kept: Kept, place: Place) -> Self {
         let bytes = weigh(&job);
         Self {
-            kept: smallvec![kept],
+            kept,
             job: Arc::new(job),
             phase: Phase::Work,
             failures: 0,
             last_error: None,
             fan_out: None,
+            waits_for: WaitsFor::default(),
             place,
             running: false,
             bytes,
@@ -102,9 +107,13 @@ impl Entry {
         })
     }
 
-    /// An invalidation or revocation that has failed: until it is done the promise is suspended for its entity or holder.
+    /// An invalidation, revocation or eviction that has failed, or whatever waits for a cache: until it is done the promise is
+    /// suspended for its entity or holder.
     pub(super) fn is_suspended(&self) -> bool {
-        self.job.job_type.fans_out() && self.failures > 0
+        let removes = self.job.job_type.fans_out()
+            || matches!(self.phase, Phase::Evict(_))
+            || !self.waits_for.is_empty();
+        removes && self.failures > 0
     }
 
     pub(super) fn start(&mut self, now: Tick) -> Attempt {
@@ -117,6 +126,7 @@ impl Entry {
             phase: self.phase,
             failures: self.failures,
             fan_out: self.fan_out.as_deref().cloned().unwrap_or_default(),
+            waits_for: self.waits_for.clone(),
             waited: now.since(self.place.ready_at),
             kept: self.kept.to_vec(),
         }
@@ -147,7 +157,7 @@ impl Entry {
 }
 
 /// The bytes that a job is counted with: its own, its texts', and what the queue keeps beside it (an estimate).
-pub(super) fn weigh(job: &Job) -> usize {
+pub(crate) fn weigh(job: &Job) -> usize {
     const BESIDE: usize = 96;
     let copy = job.copy.as_deref().map_or(0, |copy| {
         let texts = [copy.user_id.as_deref(), copy.cache_key.as_deref()];

@@ -2,16 +2,17 @@
 //! notifies after unlocking.
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use smallvec::smallvec;
 use tokio::sync::Notify;
 
 use super::{
-    Attempt, JobState, JobView, Outcome, Pushed, QueueLimits, QueueView, Room, Settled, Watch, entry::Entry,
-    state::State,
+    Attempt, JobState, JobView, Outcome, Owed, Pushed, QueueLimits, QueueView, Room, Settled, Watch,
+    entry::Entry, state::State,
 };
 use crate::{
     clock::Clock,
@@ -46,6 +47,12 @@ impl Queue {
         self.push_then(jobs, |_, pushed| pushed)
     }
 
+    /// Queues a job again that was done, with all that the journal still keeps of it.
+    pub fn push_again(&self, job: Job, kept: Vec<Ref>) {
+        self.lock().push(job, kept.into(), &self.clock);
+        self.ready.notify_one();
+    }
+
     /// As [`Queue::push`], with a watch that sees the jobs end.
     pub fn push_watched(&self, jobs: impl IntoIterator<Item = (Job, u32)>) -> (Vec<Pushed>, Watch) {
         self.push_then(jobs.into_iter().map(kept_first), |state, pushed| {
@@ -60,7 +67,8 @@ impl Queue {
         then: impl FnOnce(&mut State, Vec<Pushed>) -> T,
     ) -> T {
         let mut state = self.lock();
-        let pushed = jobs.into_iter().map(|(job, kept)| state.push(job, kept, &self.clock)).collect();
+        let pushed =
+            jobs.into_iter().map(|(job, kept)| state.push(job, smallvec![kept], &self.clock)).collect();
         let result = then(&mut state, pushed);
         drop(state);
         self.ready.notify_one();
@@ -99,11 +107,9 @@ impl Queue {
     /// `jitter`, 0 to 1, spreads retries.
     pub fn settle(&self, id: JobId, outcome: Outcome, segment: u32, jitter: f64) -> Settled {
         let mut state = self.lock();
-        if let Outcome::Done { follow_ups, .. } = &outcome {
-            for job in follow_ups {
-                let (job, kept) = kept_first((job.clone(), segment));
-                state.push(job, kept, &self.clock);
-            }
+        for job in outcome.follow_ups() {
+            let (job, kept) = kept_first((job.clone(), segment));
+            state.push(job, smallvec![kept], &self.clock);
         }
         let settled = state.settle(id, outcome, &self.limits.retry, jitter, &self.clock);
         drop(state);
@@ -155,9 +161,14 @@ impl Queue {
         views
     }
 
-    /// Invalidations that wait or are tried again after a failure.
+    /// Invalidations and evictions that wait or are tried again after a failure.
     pub fn suspended(&self) -> usize {
         self.lock().schedule.suspended()
+    }
+
+    /// What is owed to caches, by their names.
+    pub fn owed(&self) -> BTreeMap<Arc<str>, Owed> {
+        self.lock().schedule.owed()
     }
 
     /// The queue at a glance.
@@ -171,6 +182,7 @@ impl Queue {
             dead: state.ended.dead(),
             bytes: state.schedule.bytes(),
             suspended: state.schedule.suspended(),
+            owed: state.schedule.owed(),
             by_priority: queued.by_priority.clone(),
             by_topic: queued.by_topic.clone(),
             oldest_age: oldest_by_priority.values().max().copied().unwrap_or(Duration::ZERO),

@@ -62,6 +62,11 @@ impl Queue {
 }
 
 impl KeepAnew {
+    /// A job that the journal keeps nothing of yet.
+    pub fn of_job(job: Job) -> Self {
+        Self { job: Arc::new(job), dead: None, kept: Vec::new() }
+    }
+
     /// A job that still has work to do, were it only to evict its copy: it is kept as one that is to be done.
     pub(super) fn of_entry(entry: &Entry) -> Self {
         Self { job: entry.job.clone(), dead: None, kept: entry.kept.to_vec() }

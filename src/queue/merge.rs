@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::entry::Entry;
 use crate::{
+    caches::WaitsFor,
     clock::Timestamp,
     job::{Job, JobType},
 };
@@ -12,6 +13,8 @@ use crate::{
 /// journal keeps both until the survivor has ended.
 pub(super) fn merge(newer: &mut Entry, older: &Entry) {
     newer.kept.extend_from_slice(&older.kept);
+    // What the newer one asks for, no cache has seen yet.
+    newer.waits_for = WaitsFor::default();
     let job = Arc::make_mut(&mut newer.job);
     match job.job_type {
         JobType::Cache => merge_cache(job, &older.job),

@@ -15,15 +15,17 @@ mod tests;
 mod view;
 
 pub use ended::Watch;
+pub(crate) use entry::weigh;
 pub use entry::{Attempt, Ending, Phase};
 pub use handle::Queue;
 pub use keep::KeepAnew;
 pub use reserve::Reserved;
 pub use retry::RetryPolicy;
 pub use schedule::{Aging, Room};
-pub use view::{JobState, JobView, QueueView, Tally};
+pub use view::{JobState, JobView, Owed, QueueView, Tally};
 
 use crate::{
+    caches::WaitsFor,
     fan_out::FanOut,
     job::{Job, JobId},
     journal::Ref,
@@ -73,7 +75,12 @@ pub enum Outcome {
         follow_ups: Vec<Job>,
     },
     /// The copy of a job that is not worth doing, or cannot be done, is evicted.
-    Evicted(Ending),
+    Evicted {
+        /// How the job ends by that.
+        ending: Ending,
+        /// Jobs that follow from it.
+        follow_ups: Vec<Job>,
+    },
     /// A long fan-out lets others go first.
     Yield(FanOut),
     /// It failed, and is to be tried again.
@@ -82,7 +89,19 @@ pub enum Outcome {
         error: String,
         /// For an invalidation: how far it came.
         fan_out: Option<FanOut>,
+        /// The caches that it waits for, if they alone are in the way.
+        waits_for: WaitsFor,
     },
+}
+
+impl Outcome {
+    /// Jobs that follow, which are to be kept and queued before the job leaves.
+    pub fn follow_ups(&self) -> &[Job] {
+        match self {
+            Self::Done { follow_ups, .. } | Self::Evicted { follow_ups, .. } => follow_ups,
+            Self::Yield(_) | Self::Failed { .. } => &[],
+        }
+    }
 }
 
 /// What became of a job that was given back.

@@ -5,6 +5,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
     ops::Bound,
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,13 +13,13 @@ use slab::Slab;
 
 use super::{
     counts::Counts,
-    entry::{Attempt, Entry, weigh},
+    entry::{Attempt, Entry, Kept, weigh},
     merge::merge,
+    view::Owed,
 };
 use crate::{
     clock::Tick,
     job::{Job, JobId, JobKey, JobType},
-    journal::Ref,
 };
 
 /// How a level of priority weighs against waiting.
@@ -102,7 +103,7 @@ impl Schedule {
     }
 
     /// Queues a job, or lets it take the place and the work of the queued one with the same key, which is returned.
-    pub(super) fn push(&mut self, job: Job, kept: Ref) -> (JobId, Option<Entry>) {
+    pub(super) fn push(&mut self, job: Job, kept: Kept) -> (JobId, Option<Entry>) {
         let id = job.id;
         let mut newer = self.entry(job, kept);
         let Some(slot) = self.same_key(&newer) else {
@@ -193,9 +194,20 @@ impl Schedule {
         self.running.iter().map(|slot| &self.entries[*slot])
     }
 
-    /// Invalidations that wait or are tried again after a failure: the promise is suspended for their entities.
+    /// Invalidations and evictions that wait or are tried again after a failure.
     pub(super) fn suspended(&self) -> usize {
         self.queued.suspended + self.running().filter(|entry| entry.is_suspended()).count()
+    }
+
+    /// What waits for caches, or is tried again for them.
+    pub(super) fn owed(&self) -> BTreeMap<Arc<str>, Owed> {
+        let mut owed = self.queued.owed.clone();
+        for entry in self.running() {
+            for cache in &entry.waits_for {
+                owed.entry(cache.clone()).or_default().add(entry.bytes);
+            }
+        }
+        owed
     }
 
     pub(super) fn queued(&self) -> &Counts {
@@ -250,7 +262,7 @@ impl Schedule {
     }
 
     /// An entry for a job, which is not queued by that.
-    pub(super) fn entry(&mut self, job: Job, kept: Ref) -> Entry {
+    pub(super) fn entry(&mut self, job: Job, kept: Kept) -> Entry {
         let place = self.new_place(job.priority, job.ready_at);
         Entry::new(job, kept, place)
     }

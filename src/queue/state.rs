@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use smallvec::smallvec;
+
 use super::{
     DEAD_SHARE, Ending, JobState, KeepAnew, Outcome, Phase, Pushed, QueueLimits, RetryPolicy, Settled,
     ended::Ended,
@@ -32,7 +34,7 @@ impl State {
         }
     }
 
-    pub(super) fn push(&mut self, job: Job, kept: Ref, clock: &Clock) -> Pushed {
+    pub(super) fn push(&mut self, job: Job, kept: Kept, clock: &Clock) -> Pushed {
         let (id, superseded) = self.schedule.push(job, kept);
         if let Some(entry) = &superseded {
             self.ended.superseded(entry, id, clock.now());
@@ -41,7 +43,7 @@ impl State {
     }
 
     pub(super) fn put_dead(&mut self, job: Job, reason: Box<str>, kept: Ref, clock: &Clock) -> Kept {
-        let mut entry = self.schedule.entry(job, kept);
+        let mut entry = self.schedule.entry(job, smallvec![kept]);
         entry.last_error = Some(reason);
         self.ended.end(entry, JobState::Dead, clock.now())
     }
@@ -56,21 +58,24 @@ impl State {
     ) -> Settled {
         match outcome {
             Outcome::Done { fan_out, .. } => self.end(id, JobState::Done, fan_out, clock),
-            Outcome::Evicted(ending) => self.end(id, ending.state(), None, clock),
+            Outcome::Evicted { ending, .. } => self.end(id, ending.state(), None, clock),
             Outcome::Yield(fan_out) => {
                 self.wait(id, Duration::ZERO, clock, |entry| entry.fan_out = Some(Box::new(fan_out)))
             }
-            Outcome::Failed { error, fan_out } => {
+            Outcome::Failed { error, fan_out, waits_for } => {
                 let failures = self.schedule.get(id).map_or(0, |entry| entry.failures) + 1;
                 let max_attempts = retry.max_attempts;
                 self.wait(id, retry.delay(failures, jitter), clock, |entry| {
                     entry.failures = failures;
                     entry.last_error = Some(error.into());
                     entry.fan_out = fan_out.map(Box::new);
-                    // Only what records may give up; then its copy is to go (DESIGN 7, rule 8).
+                    entry.waits_for = waits_for;
+                    // Only what records may give up; then its copy is to go (DESIGN 7, rule 8). One that waits for a cache
+                    // has nothing left to do but that.
                     if !entry.job.job_type.fans_out()
                         && entry.phase == Phase::Work
                         && failures >= max_attempts
+                        && entry.waits_for.is_empty()
                     {
                         entry.phase = Phase::Evict(Ending::Dead);
                     }

@@ -32,6 +32,7 @@ fn job(n: u64, priority: u16, ready_at: u64) -> Job {
         copy: None,
         payload: None,
         depth: 0,
+        recheck: false,
     }
 }
 
@@ -83,7 +84,7 @@ fn settle(queue: &Queue, id: JobId, outcome: Outcome, jitter: f64) -> JobState {
 }
 
 fn failed(error: &str) -> Outcome {
-    Outcome::Failed { error: error.to_owned(), fan_out: None }
+    Outcome::Failed { error: error.to_owned(), fan_out: None, waits_for: Box::default() }
 }
 
 fn done() -> Outcome {
@@ -313,7 +314,7 @@ fn kept(job: &Job) -> Ref {
 
 fn queue_in(schedule: &mut Schedule, job: Job) -> (JobId, Option<Entry>) {
     let kept = kept(&job);
-    schedule.push(job, kept)
+    schedule.push(job, smallvec::smallvec![kept])
 }
 
 /// With a payload of so many bytes.
@@ -378,7 +379,7 @@ async fn a_cache_job_that_expires_is_given_out_to_be_evicted() {
     tokio::time::advance(Duration::from_secs(1)).await;
     let taken = take(&queue);
     assert_eq!(taken.phase, Phase::Evict(Ending::Expired));
-    settle(&queue, taken.job.id, Outcome::Evicted(Ending::Expired), 0.0);
+    settle(&queue, taken.job.id, Outcome::Evicted { ending: Ending::Expired, follow_ups: Vec::new() }, 0.0);
     assert_eq!(queue.job(taken.job.id).unwrap().state, JobState::Expired);
 }
 
@@ -401,7 +402,7 @@ async fn a_cache_job_that_keeps_failing_is_evicted_and_becomes_a_dead_letter() {
         settle(&queue, id, failed("cache unavailable"), 0.0);
     }
     queue.take(room(1)).await;
-    settle(&queue, id, Outcome::Evicted(Ending::Dead), 0.0);
+    settle(&queue, id, Outcome::Evicted { ending: Ending::Dead, follow_ups: Vec::new() }, 0.0);
     let view = queue.job(id).unwrap();
     assert_eq!((view.state, view.last_error.as_deref()), (JobState::Dead, Some("cache unavailable")));
     assert_eq!(queue.view().dead, 1);
@@ -610,7 +611,7 @@ async fn a_job_that_is_given_up_is_kept_as_a_dead_letter_only_when_its_copy_is_g
     }
     assert_eq!(queue.to_keep_anew(Some(1), 10)[0].dead, None, "its copy is still to be evicted");
     queue.take(room(1)).await;
-    let settled = queue.settle(id, Outcome::Evicted(Ending::Dead), 0, 0.0);
+    let settled = queue.settle(id, Outcome::Evicted { ending: Ending::Dead, follow_ups: Vec::new() }, 0, 0.0);
     assert_eq!(settled.dead.unwrap().dead.as_deref(), Some("unavailable"));
     assert!(settled.let_go.is_empty(), "it stays in the journal");
 }
@@ -647,4 +648,43 @@ fn a_revocation_takes_the_room_of_a_fan_out() {
     push(&queue, vec![Job { job_type: JobType::Revoke, ..job(1, 0, 0) }, job(2, 0, 0)]).unwrap();
     let taken = queue.lock().schedule.take(queue.clock.tick(), Room { jobs: 10, fan_outs: 1 });
     assert_eq!(taken.len(), 1);
+}
+
+#[test]
+fn what_waits_for_a_cache_is_owed_to_it_until_it_is_done_or_has_new_work() {
+    let queue = queue(10);
+    let waiting = || Outcome::Failed {
+        error: "cache far: refused".to_owned(),
+        fan_out: None,
+        waits_for: Box::new(["far".into(), "farther".into()]),
+    };
+    let owed = |cache| queue.owed().get(cache).map_or(0, |owed| owed.jobs);
+    push(&queue, vec![job(1, 0, 0), cache_job(2, Some(1), None, 1, 1)]).unwrap();
+    for _ in 0..2 {
+        let taken = take(&queue);
+        settle(&queue, taken.job.id, waiting(), 0.0);
+    }
+    assert_eq!((owed("far"), owed("farther"), queue.suspended()), (2, 2, 2));
+    assert_eq!(queue.view().owed["far"].bytes, queue.view().bytes);
+    push(&queue, vec![job(1, 0, 0)]).unwrap();
+    let superseding = take(&queue);
+    assert!(superseding.waits_for.is_empty(), "the caches that answer are served at once");
+    assert_eq!(owed("far"), 1);
+    settle(&queue, superseding.job.id, done(), 0.0);
+    assert_eq!((owed("far"), queue.suspended()), (1, 1), "an eviction that waits suspends the promise, too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_waits_for_a_cache_is_tried_again_with_capped_backoff_and_never_given_up() {
+    let queue = queue(10);
+    push(&queue, vec![cache_job(1, Some(1), None, 1, 1)]).unwrap();
+    for attempt in 0..20 {
+        let began = queue.clock.tick();
+        let taken = queue.take(room(1)).await;
+        assert!(queue.clock.tick().since(began) <= Duration::from_secs(60));
+        assert_eq!((taken[0].failures, taken[0].phase), (attempt, Phase::Work));
+        let waits_for: WaitsFor = Box::new(["far".into()]);
+        let failed = Outcome::Failed { error: "cache far: refused".to_owned(), fan_out: None, waits_for };
+        assert_eq!(settle(&queue, taken[0].job.id, failed, 1.0), JobState::Queued);
+    }
 }

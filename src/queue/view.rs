@@ -72,6 +72,29 @@ impl std::iter::Sum for Tally {
     }
 }
 
+/// What is owed to a cache: jobs that have served all others and wait for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Owed {
+    /// How many.
+    pub jobs: usize,
+    /// The bytes that they are counted with.
+    pub bytes: usize,
+}
+
+impl Owed {
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.jobs += 1;
+        self.bytes += bytes;
+    }
+
+    /// Returns whether nothing is left.
+    pub(super) fn subtract(&mut self, bytes: usize) -> bool {
+        self.jobs -= 1;
+        self.bytes -= bytes;
+        self.jobs == 0
+    }
+}
+
 /// A job as it stands.
 #[derive(Clone, Debug)]
 pub struct JobView {
@@ -114,8 +137,11 @@ pub struct QueueView {
     pub dead: usize,
     /// Bytes that queued and running jobs are counted with.
     pub bytes: usize,
-    /// Invalidations and revocations that wait after a failure: the promise is suspended for what they are about.
+    /// Invalidations, revocations and evictions that wait after a failure: the promise is suspended for what they are
+    /// about.
     pub suspended: usize,
+    /// What is owed to caches, by their names; those that nothing is owed to are left out.
+    pub owed: BTreeMap<Arc<str>, Owed>,
     /// Queued jobs by priority.
     pub by_priority: BTreeMap<u16, usize>,
     /// Queued jobs by topic.

@@ -6,6 +6,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
@@ -13,8 +14,8 @@ use redb::ReadTransaction;
 
 use self::{file::StoreFile, sweep::Cursor, time::StoreTime, writer::Writer};
 use super::{
-    ClaimError, Held, Holding, HoldingsPage, Member, Page, Position, Recorded, Recording, Relations, Sealed,
-    Stale, StaleMark, Staleness, Stamp, StoreError,
+    ClaimError, EntityCursor, EntityPage, Held, Holding, HoldingsPage, Marked, Member, Page, Position,
+    Recorded, Recording, Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -160,21 +161,31 @@ impl Relations for Embedded {
         Box::pin(self.read(move |txn| read::walk(txn, &entity, from, limit.max(1), now)))
     }
 
+    fn held<'a>(
+        &'a self,
+        members: &'a [(Entity, Member)],
+    ) -> BoxFuture<'a, Result<Vec<Option<Held>>, StoreError>> {
+        let (members, now) = (members.to_vec(), self.time.now());
+        Box::pin(self.read(move |txn| read::held(txn, &members, now)))
+    }
+
+    fn entities<'a>(
+        &'a self,
+        from: &'a EntityCursor,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<EntityPage, StoreError>> {
+        let from = from.clone();
+        Box::pin(self.read(move |txn| read::entities(txn, from, limit.max(1))))
+    }
+
     fn forget<'a>(
         &'a self,
         entity: &'a Entity,
         members: &'a [(Member, Stamp)],
+        linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
         let (entity, members) = (entity.clone(), members.to_vec());
-        Box::pin(self.writer.write(move |tables| tables.forget(&entity, &members)))
-    }
-
-    fn find<'a>(
-        &'a self,
-        relationships: &'a [(Entity, Member)],
-    ) -> BoxFuture<'a, Result<Vec<Option<Held>>, StoreError>> {
-        let (relationships, now) = (relationships.to_vec(), self.time.now());
-        Box::pin(self.read(move |txn| read::find(txn, &relationships, now)))
+        Box::pin(self.writer.write(move |tables| tables.forget(&entity, &members, linger)))
     }
 
     fn by_holder(&self) -> bool {
@@ -203,9 +214,10 @@ impl Relations for Embedded {
         &'a self,
         holder: HolderId,
         holdings: &'a [(Holding, Stamp)],
+        linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
         let holdings = holdings.to_vec();
-        Box::pin(self.writer.write(move |tables| tables.release(holder, &holdings)))
+        Box::pin(self.writer.write(move |tables| tables.release(holder, &holdings, linger)))
     }
 
     fn vault<'a>(
@@ -230,6 +242,24 @@ impl Relations for Embedded {
             }
         })
     }
+}
+
+/// What is done on a file that has gone fails by itself: that it is another one, only a start can find.
+impl Marked for Embedded {
+    fn marker(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+        Box::pin(self.writer.write(|tables| tables.marker()))
+    }
+
+    fn mark<'a>(
+        &'a self,
+        expected: Option<&'a str>,
+        new: &'a str,
+    ) -> BoxFuture<'a, Result<String, StoreError>> {
+        let (expected, new) = (expected.map(str::to_owned), new.to_owned());
+        Box::pin(self.writer.write(move |tables| tables.mark(expected.as_deref(), &new)))
+    }
+
+    fn expect(&self, _: &str) {}
 }
 
 /// Whether what ends at `expires_at` (milliseconds since the epoch) has ended.

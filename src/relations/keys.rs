@@ -5,7 +5,9 @@
 
 use std::fmt::Write as _;
 
-use crate::{event::Entity, secret::HolderId};
+use percent_encoding::percent_decode_str;
+
+use crate::{event::Entity, secret::HolderId, template::glob};
 
 /// The keys of one store, under its prefix.
 #[derive(Clone, Debug)]
@@ -49,9 +51,36 @@ impl Keys {
         format!("{}secret", self.prefix)
     }
 
+    /// A string: which index this is. It goes with the index.
+    pub(super) fn marker(&self) -> String {
+        format!("{}index", self.prefix)
+    }
+
+    /// A string: when a process was last known to be heard here.
+    pub(super) fn beat(&self, process: &str) -> String {
+        format!("{}beat:{process}", self.prefix)
+    }
+
     /// Never there: a write of nothing to it shows that the server can be written to.
     pub(super) fn ping(&self) -> String {
         format!("{}ping", self.prefix)
+    }
+
+    /// Matches every key that [`Keys::entity_of`] reads, and few others.
+    pub(super) fn entities_pattern(&self) -> String {
+        format!("{}{{*}}:[hs]*[1e]", glob::escape(&self.prefix))
+    }
+
+    /// The entity whose stale record, or first bucket of one, has this key; `None` for any other key.
+    pub(super) fn entity_of(&self, key: &[u8]) -> Option<Entity> {
+        let key = std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)?.strip_prefix('{')?;
+        let (entity, part) = key.split_once("}:")?;
+        let (resource_type, id) = entity.split_once(':')?;
+        if !["stale", "h:1"].contains(&part) || resource_type == "holder" {
+            return None;
+        }
+        let text = |part| percent_decode_str(part).decode_utf8().ok();
+        Entity::new(&text(resource_type)?, &text(id)?).ok()
     }
 
     fn of_entity(&self, entity: &Entity, part: &str) -> String {
@@ -129,6 +158,29 @@ mod tests {
         let vault = Keys::new("decache:").vault(HolderId([0; 16]));
         let tag = |key: &str| key[..=key.find('}').expect("a tag")].to_owned();
         assert!(keys.iter().all(|key| tag(key) != tag(&vault)), "no entity lives under a holder's tag");
+    }
+
+    #[test]
+    fn an_entity_reads_back_from_its_keys_and_from_no_other() {
+        let keys = Keys::new("decache:");
+        for (kind, id) in [("Posts", "42"), ("Posts", "a:b}:%7D{é"), ("holder", "00"), ("holder", "%68older")]
+        {
+            let entity = Entity { resource_type: kind.into(), id: id.into() };
+            assert_eq!(keys.entity_of(keys.stale(&entity).as_bytes()), Some(entity.clone()));
+            let bucket = |number: u32| format!("{}:{number}", keys.buckets(&entity));
+            assert_eq!(keys.entity_of(bucket(1).as_bytes()), Some(entity.clone()));
+            assert_eq!(keys.entity_of(bucket(11).as_bytes()), None);
+        }
+        let vault = keys.vault(HolderId([0; 16]));
+        for key in [
+            &*vault,
+            &vault.replace("token", "stale"),
+            &keys.secret(),
+            "decache:{Posts}:stale",
+            "{Posts:42}:stale",
+        ] {
+            assert_eq!(keys.entity_of(key.as_bytes()), None, "{key}");
+        }
     }
 
     #[test]

@@ -12,10 +12,12 @@ use crate::{clock::Timestamp, event::Entity, secret::HolderId};
 pub mod embedded;
 mod holding;
 mod keys;
+mod marker;
 mod member;
 pub mod redis;
 
 pub use holding::{HeldEntity, Holding, HoldingsPage};
+pub use marker::{Marked, Marker};
 pub use member::{Member, Position};
 
 /// What a store keeps and does. Every operation is atomic by itself and may be repeated.
@@ -52,18 +54,28 @@ pub trait Relations: Send + Sync {
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, StoreError>>;
 
-    /// Drops the members that are still as they were read: same stamp (rule 6). Returns how many were dropped.
+    /// These members as a walk would find them, in their order; `None` for those that are not there, or no longer.
+    fn held<'a>(
+        &'a self,
+        members: &'a [(Entity, Member)],
+    ) -> BoxFuture<'a, Result<Vec<Option<Held>>, StoreError>>;
+
+    /// Some entities that may have members, about `limit` of them, from a cursor on. Names each that has members all along
+    /// at least once, whatever comes and goes meanwhile; only one that grows beyond its first bucket meanwhile may be missed.
+    fn entities<'a>(
+        &'a self,
+        from: &'a EntityCursor,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<EntityPage, StoreError>>;
+
+    /// Drops the members that are still as they were read: same stamp (rule 6). With a time to `linger` they stay as they
+    /// are for that long, or until they end (rule 14). Returns how many were as they were read.
     fn forget<'a>(
         &'a self,
         entity: &'a Entity,
         members: &'a [(Member, Stamp)],
+        linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>>;
-
-    /// The living members among these, of any entities, in their order; `None` for one that is not there.
-    fn find<'a>(
-        &'a self,
-        relationships: &'a [(Entity, Member)],
-    ) -> BoxFuture<'a, Result<Vec<Option<Held>>, StoreError>>;
 
     /// Whether the index is by holder too. Where it is not, holders have neither entries nor a `stale` of their own:
     /// nothing may be revoked.
@@ -87,11 +99,13 @@ pub trait Relations: Send + Sync {
     ) -> BoxFuture<'a, Result<HoldingsPage, StoreError>>;
 
     /// Drops entries of a holder that are still as they were read: same stamp. To be done once their members are
-    /// dropped, or were found not to be there. Returns how many were dropped.
+    /// dropped, or were found not to be there. With a time to `linger` they stay for that long, or until they end, as the
+    /// members do: so no entry goes before its member. Returns how many were as they were read.
     fn release<'a>(
         &'a self,
         holder: HolderId,
         holdings: &'a [(Holding, Stamp)],
+        linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>>;
 
     /// The vault entries of these holders, in their order; `None` where there is none.
@@ -132,6 +146,8 @@ pub struct Recorded {
     pub stamp: Stamp,
     /// The entity's `stale`, read after the member was written.
     pub stale: Option<Stale>,
+    /// The generation that a read that begins now is under: none above it was ever given out.
+    pub generation: u64,
     /// The holder's own: reads of theirs that began at or before this time (and `guard`) are stale, read after the
     /// member and the holder's entry were written.
     pub revoked: Option<Timestamp>,
@@ -177,6 +193,8 @@ pub struct Held {
     pub stamp: Stamp,
     /// When the relationship ends, to the store's resolution, never early.
     pub expires_at: Timestamp,
+    /// How long ago it was recorded last, at least; zero where that is not known.
+    pub age: Duration,
 }
 
 /// A step of a walk.
@@ -188,6 +206,19 @@ pub struct Page {
     pub next: Option<Position>,
 }
 
+/// Where a walk over all entities goes on. Only the store that gave it knows its meaning; it begins at the default.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EntityCursor(pub Box<[u8]>);
+
+/// A step of a walk over all entities.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EntityPage {
+    /// Each once in this page; there may be none in one.
+    pub entities: Vec<Entity>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<EntityCursor>,
+}
+
 /// Why a store could not do it. All of these may pass; the work is to be tried again.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -197,6 +228,9 @@ pub enum StoreError {
     /// It answered with an error.
     #[error("store refused: {0}")]
     Refused(String),
+    /// It is no longer the one that it was: what was done on it does not count (rule 13).
+    #[error("the index was lost: being looked at")]
+    Lost,
     /// It holds something that this version does not understand.
     #[error("store holds an unreadable {0}")]
     Unreadable(&'static str),

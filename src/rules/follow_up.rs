@@ -172,6 +172,7 @@ impl Makes {
             copy: None,
             payload: parent.payload.clone(),
             depth,
+            recheck: false,
         })
     }
 }

@@ -14,9 +14,11 @@ pub(super) fn resources(types: &[&str]) -> Resources {
     let config = |name: &&str| {
         let config = ResourceConfig {
             cache_keys: vec![format!("/{name}/{{entity_id}}?t={{access_token}}")],
+            variant_patterns: Vec::new(),
             ttl: Duration::from_secs(300),
             guard: Duration::from_secs(2),
             horizon: Duration::from_secs(3600),
+            recheck: Duration::ZERO,
             require_read_time: false,
         };
         ((*name).to_owned(), config)

@@ -10,7 +10,7 @@ use crate::{
 
 /// What may follow an entity id that stands in a key as it is. These part a key's path, query and fragment; what ids
 /// hold themselves (`.`, `-`, `_`, `:`, `,`, `%`, letters and digits) is not among them.
-const BOUNDARIES: [char; 5] = ['/', '?', '&', '#', ';'];
+pub(super) const BOUNDARIES: [char; 5] = ['/', '?', '&', '#', ';'];
 
 /// Shorter tokens may well be part of a key by chance.
 const MIN_TELLING_TOKEN_BYTES: usize = 5;
@@ -58,6 +58,14 @@ impl Templates {
     /// Whether any of them needs an access token.
     pub fn uses_token(&self) -> bool {
         self.iter().any(KeyTemplate::uses_token)
+    }
+
+    /// Whether a key is one of a template's, however it is to be read.
+    pub fn matches(&self, key: &CopyKey) -> bool {
+        self.iter().any(|template| {
+            let readings = template.readings(&key.0);
+            !readings.found.is_empty() || readings.is_cut_off
+        })
     }
 
     /// The keys of one user's copies; a template that needs a token gives none without one.

@@ -1,4 +1,4 @@
-//! A connection of this program to itself, for `decache healthcheck`.
+//! A connection of this program to itself, for `decache healthcheck` and `decache reconcile`.
 
 use std::{io, sync::Arc};
 
@@ -18,7 +18,8 @@ use super::install_algorithms;
 
 /// Shakes hands with a service on this machine whatever certificate it shows. It is made out to the name that clients
 /// use, and not to a loopback address; the one on disk may have been renewed since the service began; and nothing is
-/// told to the other side, nor believed of it but a status.
+/// told to the other side, nor believed of it but a status. Whoever means to tell it more asks [`super::Identity::is_shown_by`]
+/// first.
 ///
 /// # Errors
 /// Where the other side does not speak TLS, or went away.

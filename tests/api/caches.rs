@@ -106,7 +106,7 @@ async fn a_cache_that_refuses_keeps_the_job_going_until_its_copies_are_gone() {
     assert_eq!(error, "cache outer: cache unavailable: NOPERM", "the server's sentence holds keys");
     assert!(two.outer().keys().await.is_superset(&keys(&[("42", "alice"), ("42", "bob")], "api:v2:")));
     assert!(two.app.metric(r#"decache_copies_total{cache="outer",outcome="failed"}"#).await >= 2.0);
-    two.app.in_trouble(&["invalidations"]).await;
+    two.app.in_trouble(&["cache:outer", "invalidations"]).await;
     two.outer().tell(&["ACL", "SETUSER", "default", "+unlink"]).await;
     two.app.job_once(&job, "done", |job| job["state"] == "done").await;
     assert_eq!(two.outer().keys().await, left_outside());

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Setup, TestApp, read, token, update, with, without};
+use crate::{
+    process::poll,
+    support::{Setup, TestApp, read, token, update, with, without},
+};
 
 fn jobs(answer: &Value) -> &Vec<Value> {
     answer["jobs"].as_array().unwrap()
@@ -125,4 +128,24 @@ async fn what_the_payload_holds_counts_as_if_it_stood_in_the_event() {
     let holders = app.holders("Posts", "42").await.success(200);
     assert_eq!(holders["items"][0]["user_id"], "alice");
     assert_eq!(holders["items"][0]["holder"], app.look_up(&token("alice")).await.success(200)["holder"]);
+}
+
+#[tokio::test]
+async fn a_wait_is_not_granted_while_half_of_all_connections_wait() {
+    let few = Setup::embedded()
+        .job(1, json!({ "due": 3600 }))
+        .with("server", json!({ "limits": { "connections": 8 } }));
+    let app = TestApp::start(few).await;
+    let updates: Vec<Value> = (0..4).map(update).collect();
+    let waiting = updates.iter().map(|update| app.post_events_and_wait(update));
+    let told = async {
+        let all = async || (app.queue().await["queued"] == 4).then_some(());
+        poll("all others wait", all).await;
+        app.post_events_and_wait(&update(5)).await
+    };
+    let answer = tokio::select! {
+        answer = told => answer,
+        _ = futures_util::future::join_all(waiting) => panic!("nothing is due for an hour"),
+    };
+    assert_eq!((answer.status, answer.headers.get("preference-applied")), (202, None));
 }

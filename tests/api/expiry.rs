@@ -34,6 +34,9 @@ async fn a_read_that_waited_for_the_store_longer_than_it_is_worth_is_evicted() {
     assert_eq!(answer["jobs"][0]["outcome"], "expired");
     assert!(RedisView::of(&cache.url()).keys().await.is_empty());
     index.restart();
+    // It has come back empty.
+    let losses = async || (app.metric("decache_index_losses_total").await > 0.0).then_some(());
+    crate::process::poll("the loss is noticed", losses).await;
     app.in_trouble(&[]).await;
     assert_eq!(app.count("42").await, 0);
 }

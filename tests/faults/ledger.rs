@@ -86,7 +86,7 @@ impl Ledger {
         let reads: Vec<Read> = (0..users).map(read).collect();
         let mut pipeline = redis::pipe();
         for read in &reads {
-            pipeline.cmd("SET").arg(read.key()).arg("a copy").ignore();
+            pipeline.cmd("SET").arg(read.key()).arg("a copy").arg("EX").arg(300).ignore();
         }
         // An API waits for its cache, too.
         let written = async {
@@ -179,6 +179,11 @@ impl Ledger {
 }
 
 impl Read {
+    /// The same read, as if it had begun then.
+    pub(crate) fn begun_at(self, began: u64) -> Self {
+        Self { began, ..self }
+    }
+
     fn key(&self) -> String {
         format!("/posts/{}?access_token={}", self.post, self.token())
     }

@@ -14,10 +14,12 @@ mod process;
 
 mod damage;
 mod disk;
+mod fan_out;
 mod kill;
 mod ledger;
 mod limits;
 mod load;
+mod losses;
 mod one_cache;
 mod overload;
 mod proxy;

@@ -12,13 +12,56 @@ pub(crate) struct Redis {
     pub(crate) port: u16,
     process: Process,
     folder: tempfile::TempDir,
+    appends: bool,
 }
 
 impl Redis {
     pub(crate) async fn start() -> Self {
+        Self::start_as(true).await
+    }
+
+    /// One that keeps only what it is told to save.
+    pub(crate) async fn start_with_snapshots() -> Self {
+        Self::start_as(false).await
+    }
+
+    async fn start_as(appends: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (port, process) = launch(&folder).await;
-        Self { port, process, folder }
+        let (port, process) = launch(&folder, appends).await;
+        Self { port, process, folder, appends }
+    }
+
+    /// Follows this one, and has all that it has.
+    pub(crate) async fn replica(&self) -> Self {
+        let replica = Self::start().await;
+        replica.tell(&["REPLICAOF", "127.0.0.1", &self.port.to_string()]).await;
+        poll("the replica has all", async || {
+            let info: String = replica.ask(&["INFO", "replication"]).await;
+            let has = |line: &str| info.contains(line);
+            (has("master_link_status:up") && has("master_sync_in_progress:0")).then_some(())
+        })
+        .await;
+        // What was written before is there; what is written from here on, may be.
+        let answered: i64 = self.ask(&["WAIT", "1", "60000"]).await;
+        assert_eq!(answered, 1);
+        replica
+    }
+
+    /// Stops to follow.
+    pub(crate) async fn promote(&self) {
+        self.tell(&["REPLICAOF", "NO", "ONE"]).await;
+    }
+
+    pub(crate) async fn tell(&self, words: &[&str]) {
+        self.ask::<deadpool_redis::redis::Value>(words).await;
+    }
+
+    pub(crate) async fn ask<T: deadpool_redis::redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = cmd(words[0]);
+        for word in &words[1..] {
+            command.arg(*word);
+        }
+        command.query_async(&mut self.connect().await).await.unwrap()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -39,7 +82,7 @@ impl Redis {
     /// Starts it again with its data, on another port.
     pub(crate) async fn start_elsewhere(&mut self) {
         self.kill();
-        (self.port, self.process) = launch(&self.folder).await;
+        (self.port, self.process) = launch(&self.folder, self.appends).await;
     }
 
     /// Holds it up: connections stay open, and nothing is answered.
@@ -59,12 +102,13 @@ impl Redis {
 }
 
 /// Between finding a free port and binding it, another test may take it: then the next one is tried.
-async fn launch(folder: &tempfile::TempDir) -> (u16, Process) {
+async fn launch(folder: &tempfile::TempDir, appends: bool) -> (u16, Process) {
     loop {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("redis-server");
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-        command.args(["--appendonly", "yes", "--appendfsync", "always", "--dir"]).arg(folder.path());
+        command.args(["--appendonly", if appends { "yes" } else { "no" }, "--appendfsync", "always"]);
+        command.args(["--repl-diskless-sync-delay", "0", "--dir"]).arg(folder.path());
         let mut process = Process::start("redis-server", &mut command);
         let client = Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
         let ours = poll("redis-server answers or ends", async || {

@@ -66,6 +66,16 @@ impl Service {
         request.json(events).send().await.unwrap()
     }
 
+    /// Revokes everybody who holds a post, and waits until it is done.
+    pub(crate) async fn revoke_holders(&self, post: &str) {
+        let holders = self.get(&format!("/v1/entities/Posts/{post}/holders")).await;
+        for holder in holders["items"].as_array().unwrap() {
+            let url = format!("{}/v1/holders/{}", self.url, text(&holder["holder"]));
+            let answer = self.client.delete(url).header("prefer", "wait=60").send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+        }
+    }
+
     pub(crate) async fn readiness(&self) -> Readiness {
         let response = self.client.get(format!("{}/readyz", self.url)).send().await.unwrap();
         let status = response.status().as_u16();
@@ -86,13 +96,22 @@ impl Service {
         self.wait_until_empty().await;
     }
 
-    /// Waits until nothing is left to do.
+    /// Waits until nothing is left to do, for as long as what is left becomes less.
     pub(crate) async fn wait_until_empty(&self) {
-        poll("the queue is empty", async || {
-            let queue = self.get("/v1/queue").await;
-            (queue["queued"] == 0 && queue["running"] == 0).then_some(())
-        })
-        .await;
+        let mut left = self.left().await;
+        while left > 0 {
+            left = poll("the queue becomes shorter", async || {
+                let now = self.left().await;
+                (now < left).then_some(now)
+            })
+            .await;
+        }
+    }
+
+    /// Jobs that wait or run.
+    async fn left(&self) -> u64 {
+        let queue = self.get("/v1/queue").await;
+        queue["queued"].as_u64().unwrap() + queue["running"].as_u64().unwrap()
     }
 
     /// The value of a metric, given with its labels; 0 where it is not there.

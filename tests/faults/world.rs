@@ -24,7 +24,12 @@ pub(crate) struct World {
 impl World {
     /// With the index in Redis.
     pub(crate) async fn new() -> Self {
-        let (index, cache) = (Redis::start().await, Redis::start().await);
+        Self::with_index(Redis::start().await).await
+    }
+
+    /// With the index in this Redis.
+    pub(crate) async fn with_index(index: Redis) -> Self {
+        let cache = Redis::start().await;
         let to_index = Proxy::start(Mode::To(index.port)).await;
         let to_cache = Proxy::start(Mode::To(cache.port)).await;
         let setup = Setup::new(Store::Redis(to_index.url()), to_cache.url());

@@ -5,10 +5,11 @@ use std::time::Duration;
 use decache::{
     clock::{Clock, Timestamp},
     event::Entity,
-    relations::{Held, Member, Position, Recorded, Recording, Relations, Sealed, StaleMark},
+    relations::{EntityCursor, Held, Member, Position, Recorded, Recording, Relations, Sealed, StaleMark},
     secret::HolderId,
 };
 
+pub(crate) mod finding;
 pub(crate) mod holders;
 pub(crate) mod naming;
 pub(crate) mod racing;
@@ -38,6 +39,9 @@ macro_rules! sentences {
             recording: a_store_is_tied_to_the_first_secret_that_claims_it,
             recording: a_store_that_is_well_answers,
             removing: a_member_is_dropped_only_with_the_stamp_that_was_read,
+            removing: a_member_that_lingers_ends_soon_and_keeps_its_stamp,
+            removing: a_member_that_lingers_and_is_recorded_again_lives,
+            removing: a_member_that_has_lingered_is_gone,
             removing: dropping_what_is_not_there_is_nothing,
             removing: dropping_a_member_leaves_its_variants_and_its_other_entities,
             removing: compacting_an_emptied_entity_keeps_it_right,
@@ -48,10 +52,16 @@ macro_rules! sentences {
             staleness: a_later_mark_with_a_shorter_life_does_not_shorten_stale,
             staleness: the_generation_grows_with_each_invalidation_and_never_goes_back,
             staleness: a_generation_that_was_asked_for_is_below_that_of_any_later_invalidation,
+            staleness: a_recording_tells_the_generation_of_its_moment,
             walking: an_entity_without_members_is_one_empty_page,
             walking: pages_are_about_the_limit_in_order_and_end_between_positions,
             walking: a_walk_goes_on_from_any_position,
+            walking: a_member_is_at_most_as_old_as_its_last_recording,
             walking: a_walk_of_5_000_misses_none_that_was_there_all_along,
+            finding: members_are_found_as_a_walk_finds_them_in_the_order_asked,
+            finding: what_is_not_held_or_no_longer_is_not_found,
+            finding: every_entity_with_members_is_named_whatever_comes_and_goes,
+            finding: an_empty_store_names_no_entity,
             naming: entities_never_collide,
             naming: no_entity_is_a_holders,
             racing: a_recording_sees_stale_or_the_walk_sees_the_member,
@@ -63,6 +73,8 @@ macro_rules! sentences {
             holders: pages_of_a_holder_miss_nothing_that_was_there_all_along,
             holders: an_entry_ends_with_the_longest_of_its_recordings,
             holders: an_entry_is_released_only_with_the_stamp_that_was_read,
+            holders: an_entry_that_lingers_ends_soon_and_is_there_until_then,
+            holders: an_entry_that_lingers_and_is_recorded_again_lives,
             holders: members_are_found_with_their_stamps_over_many_entities,
             holders: a_recording_after_a_revocation_finds_it,
             holders: a_holders_stale_never_moves_backwards_and_ends,

@@ -5,6 +5,7 @@
 #[macro_use]
 mod contract;
 mod embedded;
+mod marker;
 mod redis;
 #[path = "../support/redis_server.rs"]
 mod redis_server;

@@ -82,7 +82,7 @@ async fn buckets_stay_small_and_compact_as_an_entity_grows_and_are_given_back_as
     while let Some(position) = from {
         let page = store.walk(&entity(), position, 512).await.unwrap();
         let members: Vec<_> = page.held.into_iter().map(|held| (held.member, held.stamp)).collect();
-        assert_eq!(store.forget(&entity(), &members).await.unwrap(), members.len());
+        assert_eq!(store.forget(&entity(), &members, Duration::ZERO).await.unwrap(), members.len());
         from = page.next;
     }
     while store.compact(&entity()).await.unwrap() {}
@@ -148,7 +148,7 @@ async fn the_number_of_buckets_outlives_the_last_member_whatever_lives_meet() {
         assert_stale_outlives_buckets(&server).await;
         let page = store.walk(&entity(), Position(0), 60).await.unwrap();
         let members: Vec<_> = page.held.into_iter().map(|held| (held.member, held.stamp)).collect();
-        store.forget(&entity(), &members).await.unwrap();
+        store.forget(&entity(), &members, Duration::ZERO).await.unwrap();
         while store.compact(&entity()).await.unwrap() {
             assert_stale_outlives_buckets(&server).await;
         }
@@ -239,7 +239,7 @@ async fn a_holder_of_very_many_entities_fills_no_bucket_and_leaves_nothing_behin
     while let Some(position) = from {
         let page = store.entities_of(holder, position, 512).await.unwrap();
         let entries: Vec<_> = page.held.into_iter().map(|held| (held.holding, held.stamp)).collect();
-        assert_eq!(store.release(holder, &entries).await.unwrap(), entries.len());
+        assert_eq!(store.release(holder, &entries, Duration::ZERO).await.unwrap(), entries.len());
         from = page.next;
     }
     assert!(keys(&server, "decache:{holder:*}:entities:*").await.is_empty());

@@ -15,9 +15,10 @@ impl RedisView {
         Self { client: Client::open(url).expect("a Redis URL") }
     }
 
-    /// All keys, as text.
+    /// All keys, as text, but for decache's beats.
     pub(crate) async fn keys(&self) -> BTreeSet<String> {
-        self.raw_keys().await.into_iter().map(|key| String::from_utf8(key).expect("UTF-8")).collect()
+        let keys = self.raw_keys().await.into_iter().map(|key| String::from_utf8(key).expect("UTF-8"));
+        keys.filter(|key| !key.contains("decache:beat:")).collect()
     }
 
     /// How long a key has yet to live; zero where it is not there or lives for ever.

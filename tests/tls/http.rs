@@ -95,6 +95,25 @@ async fn the_healthcheck_asks_over_tls() {
     assert_eq!(checked.stdout, b"ok\n");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reconciliation_is_asked_of_the_service_with_our_certificate_and_of_no_other() {
+    let (ours, others) = (Certificates::new(), Certificates::new());
+    let service = start(&ours, "").await;
+    let reconcile = |certificates: &Certificates| {
+        let mut command = service.beside("reconcile");
+        command.env("DECACHE_KEY", "a key").env("DECACHE__SERVER__TLS__CERT", certificates.cert());
+        let output = command.env("DECACHE__SERVER__TLS__KEY", certificates.key()).output().expect("decache");
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        )
+    };
+    let (is_done, said) = reconcile(&ours);
+    assert!(is_done && said.contains("no caches are configured"), "{said}");
+    let (is_done, said) = reconcile(&others);
+    assert!(!is_done && said.contains("does not show the certificate"), "{said}");
+}
+
 fn connect(service: &Service) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", service.port())).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");

@@ -34,9 +34,14 @@ impl Service {
 
     /// `decache healthcheck` beside it.
     pub(crate) fn healthcheck(&self) -> Output {
-        let bind = format!("127.0.0.1:{}", self.port());
+        self.beside("healthcheck").output().expect("decache")
+    }
+
+    /// A command of decache with the same configuration.
+    pub(crate) fn beside(&self, name: &str) -> Command {
         let mut command = command(self.folder.path());
-        command.arg("healthcheck").env("DECACHE__SERVER__BIND", bind).output().expect("decache")
+        command.arg(name).env("DECACHE__SERVER__BIND", format!("127.0.0.1:{}", self.port()));
+        command
     }
 }
 

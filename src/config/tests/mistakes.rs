@@ -56,11 +56,24 @@ fn what_is_not_built_yet_is_refused_by_name() {
             "caches:\n  - { name: a, kind: pubsub }\n",
             "F:2: caches[0].kind: kind: pubsub is not built yet: only redis is",
         ),
-        (
-            "resources:\n  Posts:\n    cache_keys: [k]\n    ttl: 1\n    recheck: 5\n",
-            "F:5: resources.Posts.recheck: recheck is not built",
-        ),
     ]);
+}
+
+#[test]
+fn one_cache_may_not_be_owed_all_of_the_queue() {
+    let with = |queue: &str, owed: &str| {
+        format!("queue: {{ {queue} }}\ncaches:\n  - {{ name: a, kind: redis, url: 'redis://h', {owed} }}\n")
+    };
+    let (too_many, none) = (with("capacity: 100", "owed: 51"), with("", "owed: 0"));
+    assert_each(&[
+        (&too_many, "F:3: caches[0].owed: expected half of queue.capacity at most: 50 jobs"),
+        (&none, "F:3: caches[0].owed: expected a number of jobs from 1 to"),
+    ]);
+    for (text, owed) in
+        [(with("", ""), 100_000), (with("capacity: 100", ""), 50), (with("capacity: 100", "owed: 7"), 7)]
+    {
+        assert_eq!(super::loaded(&text).config.caches[0].owed, owed, "{text}");
+    }
 }
 
 #[test]

@@ -38,6 +38,7 @@ async fn answers_are_what_the_contract_says() {
         ("/v1/jobs", "/v1/jobs?state=x"),
         ("/v1/jobs/{id}", "/v1/jobs/x"),
         ("/v1/queue", "/v1/queue"),
+        ("/v1/reconciliations/current", "/v1/reconciliations/current"),
         ("/metrics", "/metrics"),
         ("/livez", "/livez"),
         ("/readyz", "/readyz"),
@@ -69,11 +70,16 @@ async fn answers_are_what_the_contract_says() {
         ("/v1/invalidations", "{"),
         ("/v1/invalidations", some),
         ("/v1/invalidations", none),
+        ("/v1/reconciliations", "{"),
+        ("/v1/reconciliations", r#"{"untracked":"evict"}"#),
+        ("/v1/reconciliations", r#"{"dry_run":true}"#),
         ("/v1/holders/lookup", "{"),
         ("/v1/holders/lookup", r#"{"access_token":"tok-alice"}"#),
     ] {
         app.post(url, body).await.keeps(&contract, "POST", url);
     }
+    let current = "/v1/reconciliations/current";
+    app.get(current).await.keeps(&contract, "GET", current);
     app.index.relations.forget_holders();
     revoke().await;
     app.get(&format!("/v1/holders/{alice}/entities")).await.keeps(&contract, "GET", entities);

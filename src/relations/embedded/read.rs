@@ -10,7 +10,10 @@ use super::{
 use crate::{
     clock::Timestamp,
     event::Entity,
-    relations::{Held, HeldEntity, HoldingsPage, Member, Page, Position, Sealed, Staleness, Stamp},
+    relations::{
+        EntityCursor, EntityPage, Held, HeldEntity, HoldingsPage, Member, Page, Position, Sealed, Staleness,
+        Stamp,
+    },
     secret::HolderId,
 };
 
@@ -57,7 +60,8 @@ pub(super) fn walk(
             return Ok(Page { held, next: Some(position) });
         }
         last = Some(position);
-        held.push(Held { member, stamp: Stamp(stamp), expires_at: Timestamp(expires_at) });
+        let age = now.since(Timestamp(stamp.div_ceil(1000)));
+        held.push(Held { member, stamp: Stamp(stamp), expires_at: Timestamp(expires_at), age });
     }
     Ok(Page { held, next: None })
 }
@@ -88,22 +92,37 @@ pub(super) fn entities_of(
     Ok(HoldingsPage { held, next: None })
 }
 
-pub(super) fn find(
+pub(super) fn held(
     txn: &ReadTransaction,
-    relationships: &[(Entity, Member)],
+    wanted: &[(Entity, Member)],
     now: Timestamp,
 ) -> Result<Vec<Option<Held>>> {
     let members = txn.open_table(tables::MEMBERS)?;
-    let find = |(entity, member): &(Entity, Member)| {
+    let held = |(entity, member): &(Entity, Member)| {
         let row = members.get(tables::member_key(entity, member).as_slice())?.map(|row| row.value());
-        let living = row.filter(|(ends, _)| !is_dead(*ends, now));
-        Ok(living.map(|(ends, stamp)| Held {
+        Ok(row.filter(|(ends, _)| !is_dead(*ends, now)).map(|(ends, stamp)| Held {
             member: member.clone(),
             stamp: Stamp(stamp),
             expires_at: Timestamp(ends),
+            age: now.since(Timestamp(stamp.div_ceil(1000))),
         }))
     };
-    relationships.iter().map(find).collect()
+    wanted.iter().map(held).collect()
+}
+
+/// Goes from each entity's first member to behind its last. A cursor is where the keys of the next one may begin.
+pub(super) fn entities(txn: &ReadTransaction, from: EntityCursor, limit: usize) -> Result<EntityPage> {
+    let members = txn.open_table(tables::MEMBERS)?;
+    let (mut entities, mut from) = (Vec::new(), from.0.into_vec());
+    while entities.len() < limit {
+        let Some(row) = members.range(from.as_slice()..)?.next() else {
+            return Ok(EntityPage { entities, next: None });
+        };
+        let entity = tables::parse_entity(row?.0.value())?;
+        from = tables::member_range(&entity, Position(0)).1;
+        entities.push(entity);
+    }
+    Ok(EntityPage { entities, next: Some(EntityCursor(from.into())) })
 }
 
 pub(super) fn vault(

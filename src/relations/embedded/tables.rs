@@ -28,9 +28,9 @@ pub(super) const REVOKED: TableDefinition<'_, &[u8], (u64, u64)> = TableDefiniti
 pub(super) const VAULT: TableDefinition<'_, &[u8], (u64, &[u8])> = TableDefinition::new("vault");
 /// Entity key -> when it ends, [`Stale::at`], [`Stale::generation`].
 pub(super) const STALE: TableDefinition<'_, &[u8], (u64, u64, u64)> = TableDefinition::new("stale");
-/// `stamp`: the last one given. `latest`: [`StoreTime::latest`].
+/// `stamp`: the last one given, a time in microseconds, or more where several were given at once. `latest`: [`StoreTime::latest`].
 pub(super) const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
-/// `format`, and the `fingerprint` of the secret.
+/// `format`, the `fingerprint` of the secret, and `index`, the marker.
 pub(super) const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 
 /// How long a vault entry outlives its last relationship.
@@ -86,6 +86,15 @@ pub(super) fn parse_holding(key: &[u8]) -> Result<(Position, Holding)> {
 
 fn holding_key(holder: HolderId, holding: &Holding) -> Vec<u8> {
     [holder.0.as_slice(), &holding.to_field()].concat()
+}
+
+/// The entity that a member's key begins with.
+pub(super) fn parse_entity(key: &[u8]) -> Result<Entity> {
+    let mut parts = key.splitn(3, |byte| *byte == 0).map(|part| std::str::from_utf8(part).ok());
+    match (parts.next().flatten(), parts.next().flatten()) {
+        (Some(resource_type), Some(id)) => Ok(Entity { resource_type: resource_type.into(), id: id.into() }),
+        _ => Err(redb::Error::Corrupted("an entity's key cannot be read".to_owned())),
+    }
 }
 
 pub(super) fn member_key(entity: &Entity, member: &Member) -> Vec<u8> {
@@ -147,6 +156,20 @@ impl<'txn> Tables<'txn> {
         Ok(fingerprint.to_owned())
     }
 
+    pub(super) fn marker(&self) -> Result<Option<String>> {
+        Ok(self.meta.get("index")?.map(|row| row.value().to_owned()))
+    }
+
+    pub(super) fn mark(&mut self, expected: Option<&str>, new: &str) -> Result<String> {
+        match self.marker()? {
+            Some(there) if Some(&*there) != expected => Ok(there),
+            _ => {
+                self.meta.insert("index", new)?;
+                Ok(new.to_owned())
+            }
+        }
+    }
+
     /// `by_holder`: also what each holder holds.
     pub(super) fn record(&mut self, batch: &[Recording], by_holder: bool) -> Result<Vec<Recorded>> {
         let now = self.time.now();
@@ -162,12 +185,14 @@ impl<'txn> Tables<'txn> {
         self.extend_vault(recording)?;
         let key = member_key(&recording.entity, &recording.member);
         let known = self.members.get(key.as_slice())?.map_or(0, |row| row.value().0);
-        self.stamp += 1;
+        self.stamp = (self.stamp + 1).max(now.0.saturating_mul(1000));
         self.members.insert(key.as_slice(), (known.max(recording.expires_at.0), self.stamp))?;
         let (_, end) = member_range(&recording.entity, Position(0));
         trim(&mut self.members, &key, &end, now)?;
-        let stale = self.stale_row(&recording.entity)?.filter(|(ends, _)| !is_dead(*ends, now));
-        Ok(Recorded { stamp: Stamp(self.stamp), stale: stale.map(|(_, stale)| stale), revoked: None })
+        let row = self.stale_row(&recording.entity)?;
+        let generation = row.map_or(0, |(_, stale)| stale.generation).max(self.time.latest());
+        let stale = row.filter(|(ends, _)| !is_dead(*ends, now)).map(|(_, stale)| stale);
+        Ok(Recorded { stamp: Stamp(self.stamp), stale, generation, revoked: None })
     }
 
     /// Writes the holder's entry with the member's stamp. Returns the holder's own `stale`.
@@ -226,37 +251,55 @@ impl<'txn> Tables<'txn> {
         Ok(at)
     }
 
-    pub(super) fn release(&mut self, holder: HolderId, holdings: &[(Holding, Stamp)]) -> Result<usize> {
-        let keys = holdings.iter().map(|(holding, stamp)| (holding_key(holder, holding), *stamp));
-        drop_same(&mut self.holdings, keys)
+    pub(super) fn release(
+        &mut self,
+        holder: HolderId,
+        holdings: &[(Holding, Stamp)],
+        linger: Duration,
+    ) -> Result<usize> {
+        let ends = self.end_of(linger);
+        let rows = holdings.iter().map(|(holding, stamp)| (holding_key(holder, holding), *stamp));
+        drop_same(&mut self.holdings, rows, ends)
     }
 
     fn stale_row(&self, entity: &Entity) -> Result<Option<(u64, Stale)>> {
         stale_row(&self.stale, entity)
     }
 
-    pub(super) fn forget(&mut self, entity: &Entity, members: &[(Member, Stamp)]) -> Result<usize> {
-        drop_same(
-            &mut self.members,
-            members.iter().map(|(member, stamp)| (member_key(entity, member), *stamp)),
-        )
+    pub(super) fn forget(
+        &mut self,
+        entity: &Entity,
+        members: &[(Member, Stamp)],
+        linger: Duration,
+    ) -> Result<usize> {
+        let ends = self.end_of(linger);
+        let rows = members.iter().map(|(member, stamp)| (member_key(entity, member), *stamp));
+        drop_same(&mut self.members, rows, ends)
+    }
+
+    /// When what is dropped ends; `None`: at once.
+    fn end_of(&self, linger: Duration) -> Option<Timestamp> {
+        (!linger.is_zero()).then(|| self.time.now().after(linger))
     }
 }
 
-/// Drops the rows that still have the stamp that was read.
+/// Drops the rows that still have the stamp that was read, or has them end by then. Returns how many there were.
 fn drop_same(
     table: &mut Table<'_, &'static [u8], (u64, u64)>,
     rows: impl Iterator<Item = (Vec<u8>, Stamp)>,
+    ends: Option<Timestamp>,
 ) -> Result<usize> {
-    let mut dropped = 0;
+    let mut found = 0;
     for (key, stamp) in rows {
-        let known = table.get(key.as_slice())?.map(|row| row.value().1);
-        if known == Some(stamp.0) {
-            table.remove(key.as_slice())?;
-            dropped += 1;
+        let known = table.get(key.as_slice())?.map(|row| row.value());
+        let Some((known, stamp)) = known.filter(|(_, known)| *known == stamp.0) else { continue };
+        match ends {
+            None => drop(table.remove(key.as_slice())?),
+            Some(ends) => drop(table.insert(key.as_slice(), (known.min(ends.0), stamp))?),
         }
+        found += 1;
     }
-    Ok(dropped)
+    Ok(found)
 }
 
 /// Removes the dead among the next few rows behind `key`.

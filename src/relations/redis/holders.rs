@@ -1,14 +1,16 @@
 //! The index by holder: a holder's entries stand in buckets as an entity's members do, under the holder's own keys, and the
 //! same scripts serve both.
 
-use deadpool_redis::redis::{self, Cmd, Value};
+use std::time::Duration;
+
+use deadpool_redis::redis::{self, Cmd};
 
 use super::{
-    BUCKETS_PER_CALL, MEMBERS_PER_CALL, MERGES_PER_CALL, RedisStore, ends_at, read_value, scripts::Script,
+    BUCKETS_PER_CALL, Buckets, MEMBERS_PER_CALL, MERGES_PER_CALL, RedisStore, ends_at, scripts::Script,
+    seconds,
 };
 use crate::{
-    event::Entity,
-    relations::{Held, HeldEntity, Holding, HoldingsPage, Member, Position, Recording, Stamp, StoreError},
+    relations::{HeldEntity, Holding, HoldingsPage, Position, Recording, Stamp, StoreError},
     secret::HolderId,
 };
 
@@ -84,34 +86,6 @@ impl RedisStore {
         [self.keys.stale_of_holder(holder), self.keys.entities_of(holder)]
     }
 
-    pub(super) async fn find_members(
-        &self,
-        relationships: &[(Entity, Member)],
-    ) -> Result<Vec<Option<Held>>, StoreError> {
-        if relationships.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut pipeline = redis::pipe();
-        for chunk in relationships.chunks(MEMBERS_PER_CALL) {
-            let keys =
-                chunk.iter().flat_map(|(entity, _)| [self.keys.stale(entity), self.keys.buckets(entity)]);
-            let mut call = Script::Find.call(&keys.collect::<Vec<_>>());
-            chunk.iter().for_each(|(_, member)| {
-                call.arg(member.to_field());
-            });
-            pipeline.add_command(call);
-        }
-        let values = self.query::<Vec<Vec<Value>>>(&pipeline).await?.into_iter().flatten();
-        let found = values.zip(relationships).map(|(value, (_, member))| {
-            if value == Value::Nil {
-                return Ok(None);
-            }
-            let value = read_value(Some(value))?;
-            Ok(Some(Held { member: member.clone(), stamp: Stamp(value), expires_at: ends_at(value) }))
-        });
-        found.collect()
-    }
-
     pub(super) async fn entries_from(
         &self,
         holder: HolderId,
@@ -134,9 +108,9 @@ impl RedisStore {
     ) -> Result<HoldingsPage, StoreError> {
         let mut call = Script::Walk.call(&self.holder_keys(holder));
         call.arg(from.0).arg(limit).arg(BUCKETS_PER_CALL);
-        let (found, next) = self.read_buckets(call).await?;
-        let mut held = Vec::with_capacity(found.len());
-        for (field, value) in found {
+        let Buckets { living, next, .. } = self.read_buckets(call).await?;
+        let mut held = Vec::with_capacity(living.len());
+        for (field, value) in living {
             let holding = Holding::from_field(&field).ok_or(StoreError::Unreadable("holder's entry"))?;
             held.push((
                 holding.position(),
@@ -154,6 +128,7 @@ impl RedisStore {
         &self,
         holder: HolderId,
         holdings: &[(Holding, Stamp)],
+        linger: Duration,
     ) -> Result<usize, StoreError> {
         if holdings.is_empty() {
             return Ok(0);
@@ -161,6 +136,7 @@ impl RedisStore {
         let (mut pipeline, keys) = (redis::pipe(), self.holder_keys(holder));
         for chunk in holdings.chunks(MEMBERS_PER_CALL) {
             let mut call = Script::ForgetEntities.call(&keys);
+            call.arg(seconds(linger));
             for (holding, stamp) in chunk {
                 call.arg(holding.to_field()).arg(&stamp.0.to_be_bytes());
             }

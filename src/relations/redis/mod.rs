@@ -1,22 +1,26 @@
 //! Relationships in Redis: the production store (DESIGN 6). The layout is described in `buckets.lua`.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use deadpool_redis::redis::{self, FromRedisValue, Pipeline, Value};
 use futures_util::future::BoxFuture;
 
 use super::{
-    ClaimError, Held, Holding, HoldingsPage, Member, Page, Position, Recorded, Recording, Relations, Sealed,
-    Stale, StaleMark, Staleness, Stamp, StoreError, keys::Keys,
+    ClaimError, EntityCursor, EntityPage, Held, Holding, HoldingsPage, Marked, Member, Page, Position,
+    Recorded, Recording, Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError, keys::Keys,
 };
 use crate::{
     clock::Timestamp,
     event::Entity,
-    redis_pool::{PoolError, RedisPool},
+    redis_pool::{PoolError, Pulse, RedisPool},
     secret::HolderId,
 };
 
 mod holders;
+mod look_up;
 mod scripts;
 
 use holders::Side;
@@ -30,20 +34,29 @@ const BUCKETS_PER_CALL: usize = 64;
 const MERGES_PER_CALL: usize = 64;
 const KEYS_PER_MGET: usize = 128;
 
-/// Fields with their values, and where to go on.
-type Buckets = (Vec<(Vec<u8>, u64)>, Option<Position>);
+/// Whole buckets, as a walk reads them.
+struct Buckets {
+    /// The living fields, each with its value.
+    living: Vec<(Vec<u8>, u64)>,
+    /// Where the next bucket begins.
+    next: Option<Position>,
+    /// The store's clock as a stamp.
+    now_stamp: u32,
+}
 
 /// The index in a Redis of its own, or beside other things under its prefix.
 pub struct RedisStore {
     pool: RedisPool,
     keys: Keys,
     by_holder: bool,
+    /// The marker of the index that this process knows; `None` until it knows one.
+    expected: RwLock<Option<Arc<str>>>,
 }
 
 impl RedisStore {
     /// A store behind `pool`, by holder too. No connection is made yet.
     pub fn new(pool: RedisPool, prefix: &str) -> Self {
-        Self { pool, keys: Keys::new(prefix), by_holder: true }
+        Self { pool, keys: Keys::new(prefix), by_holder: true, expected: RwLock::default() }
     }
 
     /// The same, by holder or not.
@@ -51,7 +64,26 @@ impl RedisStore {
         Self { by_holder, ..self }
     }
 
+    /// The beats of a process on this store's server.
+    pub fn pulse(&self, process: &str) -> Pulse {
+        Pulse::new(self.pool.clone(), self.keys.beat(process), Some(self.keys.marker()))
+    }
+
+    /// Does all of it, and then looks whether it is still the index that it was: otherwise nothing of it counts.
     async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, StoreError> {
+        let expected = self.expected.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(expected) = expected else { return self.send(pipeline).await };
+        let mut marked = pipeline.clone();
+        marked.cmd("GET").arg(self.keys.marker());
+        let mut answers: Vec<Value> = self.send(&marked).await?;
+        if read::<Option<String>>(answers.pop())?.as_deref() != Some(&*expected) {
+            self.pool.suspect();
+            return Err(StoreError::Lost);
+        }
+        T::from_redis_value(Value::Array(answers)).map_err(|_| StoreError::Unreadable("answer"))
+    }
+
+    async fn send<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, StoreError> {
         match self.pool.query(pipeline).await {
             Err(PoolError::NoScript) => {
                 self.pool.query::<()>(&scripts::load_all()).await?;
@@ -104,12 +136,12 @@ impl RedisStore {
         let mut groups = answers.into_iter().flatten();
         let mut recorded = vec![None; batch.len()];
         let members = read_groups(&mut groups, batch.len())?;
-        for (index, (stale, stamp)) in of_entities.into_iter().zip(members) {
-            recorded[index] = Some(Recorded { stamp, stale, revoked: None });
+        for (index, member) in of_entities.into_iter().zip(members) {
+            recorded[index] = Some(member);
         }
         let entries = read_groups(&mut groups, of_holders.len())?;
-        for (index, (stale, _)) in of_holders.into_iter().zip(entries) {
-            recorded[index].iter_mut().for_each(|found| found.revoked = stale.map(|stale| stale.at));
+        for (index, entry) in of_holders.into_iter().zip(entries) {
+            recorded[index].iter_mut().for_each(|found| found.revoked = entry.stale.map(|stale| stale.at));
         }
         recorded.into_iter().collect::<Option<_>>().ok_or(UNANSWERED)
     }
@@ -117,37 +149,38 @@ impl RedisStore {
     async fn walk_page(&self, entity: &Entity, from: Position, limit: usize) -> Result<Page, StoreError> {
         let mut call = self.entity_call(Script::Walk, entity);
         call.arg(from.0).arg(limit).arg(BUCKETS_PER_CALL);
-        let (found, next) = self.read_buckets(call).await?;
-        let mut held = Vec::with_capacity(found.len());
-        for (field, value) in found {
-            let found = read_held(&field, value)?;
+        let Buckets { living, next, now_stamp } = self.read_buckets(call).await?;
+        let mut held = Vec::with_capacity(living.len());
+        for (field, value) in living {
+            let member = Member::from_field(&field).ok_or(StoreError::Unreadable("member"))?;
             // A bucket may hold what stands before the position.
-            if found.member.position() >= from {
-                held.push(found);
+            if member.position() >= from {
+                held.push(held_as(member, value, now_stamp));
             }
         }
         held.sort_by_cached_key(|held| (held.member.position(), held.member.clone()));
         Ok(Page { held, next })
     }
 
-    /// The living fields of whole buckets, each with its value, and where the next bucket begins.
     async fn read_buckets(&self, call: redis::Cmd) -> Result<Buckets, StoreError> {
         let mut answer = self.call::<Vec<Value>>(call).await?.into_iter();
         let (now, behind): (u64, u64) = (read(answer.next())?, read(answer.next())?);
-        let mut found = Vec::with_capacity(answer.len() / 2);
+        let now_stamp = read(answer.next())?;
+        let mut living = Vec::with_capacity(answer.len() / 2);
         while let Some(field) = answer.next() {
             let (field, value) = (read(Some(field))?, read_value(answer.next())?);
             if ends_at(value).0 > now * 1000 {
-                found.push((field, value));
+                living.push((field, value));
             }
         }
-        Ok((found, u32::try_from(behind).ok().map(Position)))
+        Ok(Buckets { living, next: u32::try_from(behind).ok().map(Position), now_stamp })
     }
 
     async fn forget_members(
         &self,
         entity: &Entity,
         members: &[(Member, Stamp)],
+        linger: Duration,
     ) -> Result<usize, StoreError> {
         if members.is_empty() {
             return Ok(0);
@@ -155,6 +188,7 @@ impl RedisStore {
         let mut pipeline = redis::pipe();
         for chunk in members.chunks(MEMBERS_PER_CALL) {
             let mut call = self.entity_call(Script::Forget, entity);
+            call.arg(seconds(linger));
             for (member, stamp) in chunk {
                 call.arg(member.to_field()).arg(&stamp.0.to_be_bytes());
             }
@@ -235,19 +269,28 @@ impl Relations for RedisStore {
         })
     }
 
+    fn held<'a>(
+        &'a self,
+        members: &'a [(Entity, Member)],
+    ) -> BoxFuture<'a, Result<Vec<Option<Held>>, StoreError>> {
+        Box::pin(self.look_up(members))
+    }
+
+    fn entities<'a>(
+        &'a self,
+        from: &'a EntityCursor,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<EntityPage, StoreError>> {
+        Box::pin(self.scan_entities(from, limit))
+    }
+
     fn forget<'a>(
         &'a self,
         entity: &'a Entity,
         members: &'a [(Member, Stamp)],
+        linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
-        Box::pin(self.forget_members(entity, members))
-    }
-
-    fn find<'a>(
-        &'a self,
-        relationships: &'a [(Entity, Member)],
-    ) -> BoxFuture<'a, Result<Vec<Option<Held>>, StoreError>> {
-        Box::pin(self.find_members(relationships))
+        Box::pin(self.forget_members(entity, members, linger))
     }
 
     fn by_holder(&self) -> bool {
@@ -278,8 +321,9 @@ impl Relations for RedisStore {
         &'a self,
         holder: HolderId,
         holdings: &'a [(Holding, Stamp)],
+        linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
-        Box::pin(self.release_entries(holder, holdings))
+        Box::pin(self.release_entries(holder, holdings, linger))
     }
 
     fn vault<'a>(
@@ -320,6 +364,35 @@ impl Relations for RedisStore {
     }
 }
 
+impl Marked for RedisStore {
+    fn marker(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+        Box::pin(async {
+            let mut pipeline = redis::pipe();
+            pipeline.cmd("GET").arg(self.keys.marker());
+            let (_, (marker,)) = self.pool.look(&pipeline).await?;
+            Ok(marker)
+        })
+    }
+
+    fn mark<'a>(
+        &'a self,
+        expected: Option<&'a str>,
+        new: &'a str,
+    ) -> BoxFuture<'a, Result<String, StoreError>> {
+        Box::pin(async move {
+            let mut pipeline = redis::pipe();
+            let script = pipeline.cmd("EVAL").arg(include_str!("mark.lua")).arg(1).arg(self.keys.marker());
+            script.arg(expected.unwrap_or_default()).arg(new);
+            let (_, (marker,)) = self.pool.look(&pipeline).await?;
+            Ok(marker)
+        })
+    }
+
+    fn expect(&self, marker: &str) {
+        *self.expected.write().unwrap_or_else(PoisonError::into_inner) = Some(marker.into());
+    }
+}
+
 impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
@@ -333,18 +406,20 @@ impl From<PoolError> for StoreError {
 /// What a recording is refused with that was not answered whole.
 const UNANSWERED: StoreError = StoreError::Unreadable("answer to a recording");
 
-/// Reads the answers for `count` members or entries, group by group: each group's `stale`, then the value of each of it.
+/// Reads the answers for `count` members or entries, group by group: each group's `stale`, the generation of a read that
+/// begins now, then the value of each of it.
 fn read_groups(
     groups: &mut impl Iterator<Item = Vec<Value>>,
     count: usize,
-) -> Result<Vec<(Option<Stale>, Stamp)>, StoreError> {
+) -> Result<Vec<Recorded>, StoreError> {
     let mut found = Vec::with_capacity(count);
     while found.len() < count {
         let mut group = groups.next().ok_or(UNANSWERED)?.into_iter();
-        let (at, generation): (Option<u64>, u64) = (read(group.next())?, read(group.next())?);
-        let stale = at.map(|at| Stale { at: Timestamp(at), generation });
+        let (at, of_stale): (Option<u64>, u64) = (read(group.next())?, read(group.next())?);
+        let generation = read(group.next())?;
+        let stale = at.map(|at| Stale { at: Timestamp(at), generation: of_stale });
         for value in group {
-            found.push((stale, Stamp(read_value(Some(value))?)));
+            found.push(Recorded { stamp: Stamp(read_value(Some(value))?), stale, generation, revoked: None });
         }
     }
     Ok(found)
@@ -357,13 +432,25 @@ fn read_value(value: Option<Value>) -> Result<u64, StoreError> {
     Ok(u64::from_be_bytes(bytes.try_into().map_err(|_| StoreError::Unreadable("member"))?))
 }
 
+/// A time to linger, as scripts count it.
+fn seconds(linger: Duration) -> String {
+    linger.as_millis().div_ceil(1000).to_string()
+}
+
 fn ends_at(value: u64) -> Timestamp {
     Timestamp((value >> 32) * 1000)
 }
 
-fn read_held(field: &[u8], value: u64) -> Result<Held, StoreError> {
-    let member = Member::from_field(field).ok_or(StoreError::Unreadable("member"))?;
-    Ok(Held { member, stamp: Stamp(value), expires_at: ends_at(value) })
+/// `now_stamp` is the store's clock as a stamp.
+fn held_as(member: Member, value: u64, now_stamp: u32) -> Held {
+    let stamp = u32::try_from(value & u64::from(u32::MAX)).unwrap_or_default();
+    Held { member, stamp: Stamp(value), expires_at: ends_at(value), age: age(stamp, now_stamp) }
+}
+
+/// Stamps are microseconds modulo 2^32. What seems older than half of that may as well come of a clock that was set back.
+fn age(stamp: u32, now: u32) -> Duration {
+    let micros = now.wrapping_sub(stamp);
+    Duration::from_micros(if micros <= u32::MAX / 2 { micros.into() } else { 0 })
 }
 
 fn read<T: FromRedisValue>(value: Option<Value>) -> Result<T, StoreError> {

@@ -1,7 +1,8 @@
 -- Records members of one or several entities.
 -- KEYS: for each entity its stale key and what its buckets' keys begin with.
 -- ARGV: for each entity the number of members, then for each member its field and its expiry in seconds.
--- Returns for each entity: {at, generation, value of each member...}, no `at` where no stale is alive.
+-- Returns for each entity: {at, its generation, the generation of a read that begins now, value of each member...}, no
+-- `at` where no stale is alive.
 local function keep(key, expiry, is_new)
   if is_new then
     redis.call('EXPIREAT', key, expiry + 1)
@@ -41,7 +42,10 @@ local results, arg = {}, 1
 for i = 1, #KEYS, 2 do
   local stale = read_stale(KEYS[i])
   local found = stale.till > now_ms
-  local result = { found and string.format('%.0f', stale.at), string.format('%.0f', stale.generation) }
+  local result = {
+    found and string.format('%.0f', stale.at), string.format('%.0f', stale.generation),
+    string.format('%.0f', math.max(stale.generation, now_ms)),
+  }
   local before = stale.buckets
   local count, width = spans(stale.buckets)
   for _ = 1, tonumber(ARGV[arg]) do

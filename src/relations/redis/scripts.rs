@@ -12,9 +12,9 @@ pub(super) enum Script {
     Vault,
     Invalidate,
     Walk,
+    Held,
     Forget,
     Compact,
-    Find,
     RecordEntities,
     ForgetEntities,
 }
@@ -33,9 +33,9 @@ static SCRIPTS: LazyLock<[(&str, redis::Script); 9]> = LazyLock::new(|| {
         include_str!("vault.lua"),
         over!("members.lua", "invalidate.lua"),
         over!("members.lua", "walk.lua"),
+        over!("members.lua", "held.lua"),
         over!("members.lua", "forget.lua"),
         over!("members.lua", "compact.lua"),
-        over!("members.lua", "find.lua"),
         over!("entities.lua", "record.lua"),
         over!("entities.lua", "forget.lua"),
     ]

@@ -52,6 +52,7 @@ fn done(payload: &Value) -> Job {
         copy: None,
         payload: payload.as_object().cloned().map(Arc::new),
         depth: 0,
+        recheck: false,
     }
 }
 

@@ -127,6 +127,7 @@ fn job(number: u64) -> Job {
         copy: None,
         payload: None,
         depth: 0,
+        recheck: false,
     }
 }
 

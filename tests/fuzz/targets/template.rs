@@ -24,7 +24,30 @@ pub(super) fn template(data: &[u8]) {
     assert_eq!(reread, own);
     assert_eq!(own.expand("another", Some(&token)), template.expand(&entity.id, Some(&token)));
     assert_eq!(template.expand(&entity.id, None).is_none(), template.uses_token());
+    reverse(&template, &entity, &token, cache_key);
     variant(template, &entity, cache_key, &token);
+}
+
+/// A key tells what it was made of, and every way to read one makes it again.
+fn reverse(template: &KeyTemplate, entity: &Entity, token: &AccessToken, other: &str) {
+    let made = template.expand(&entity.id, Some(token)).expect("a key").0;
+    let is_token = !token.expose().is_empty()
+        && token.expose().len() <= AccessToken::MAX_BYTES
+        && !token.expose().contains(char::is_control);
+    let readings = template.readings(&made);
+    if template.is_reversible() && is_token && !readings.is_cut_off {
+        let told = readings.found.iter().any(|reading| {
+            let is_holders = |read: &AccessToken| read == token || !template.uses_token();
+            reading.entity_id.as_deref() == Some(&*entity.id)
+                && reading.token.as_ref().is_some_and(is_holders)
+        });
+        assert!(told, "a key does not tell what it was made of");
+    }
+    for reading in template.readings(other).found {
+        if let (Some(id), Some(token)) = (&reading.entity_id, &reading.token) {
+            assert_eq!(template.expand(id, Some(token)).expect("a key").0, other);
+        }
+    }
 }
 
 fn variant(template: KeyTemplate, entity: &Entity, cache_key: &str, token: &AccessToken) {

@@ -72,7 +72,7 @@ pub(crate) async fn entities_never_collide(store: &dyn Relations) {
     }
     for (n, entity) in all.iter().enumerate().step_by(2) {
         store.invalidate(entity, mark(now())).await.unwrap();
-        assert_eq!(store.forget(entity, &[(member(n), recorded[n].stamp)]).await.unwrap(), 1);
+        assert_eq!(store.forget(entity, &[(member(n), recorded[n].stamp)], Duration::ZERO).await.unwrap(), 1);
         while store.compact(entity).await.unwrap() {}
     }
     for (n, entity) in all.iter().enumerate() {
@@ -92,7 +92,10 @@ pub(crate) async fn no_entity_is_a_holders(store: &dyn Relations) {
             let entity = Entity { resource_type: kind.into(), id: id.into() };
             let recorded = record_living(store, &entity, &member(2)).await;
             store.invalidate(&entity, mark(now())).await.unwrap();
-            assert_eq!(store.forget(&entity, &[(member(2), recorded.stamp)]).await.unwrap(), 1);
+            assert_eq!(
+                store.forget(&entity, &[(member(2), recorded.stamp)], Duration::ZERO).await.unwrap(),
+                1
+            );
             while store.compact(&entity).await.unwrap() {}
         }
     }

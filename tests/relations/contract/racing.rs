@@ -36,7 +36,7 @@ pub(crate) async fn a_holder_who_comes_back_during_a_fan_out_stays(store: &dyn R
         let entity = &entity;
         async move { (member(number), record_living(store, entity, &member(number)).await.stamp) }
     }));
-    let dropping = join_all(read.chunks(25).map(|part| store.forget(&entity, part)));
+    let dropping = join_all(read.chunks(25).map(|part| store.forget(&entity, part, Duration::ZERO)));
     let (returned, dropped) = join(returning, dropping).await;
     let held: BTreeMap<_, _> =
         walk_all(store, &entity, 100).await.into_iter().map(|held| (held.member, held.stamp)).collect();
@@ -68,14 +68,18 @@ async fn come_and_go(store: &dyn Relations, task: usize) -> BTreeSet<(usize, Mem
         let named = |number| member(task * 1_000 + number);
         if dice[1].is_multiple_of(3) {
             let stamped: Vec<_> = known.iter().map(|place| (named(place.1), own[place])).collect();
-            assert_eq!(store.forget(&entity, &stamped).await.unwrap(), stamped.len());
+            assert_eq!(store.forget(&entity, &stamped, Duration::ZERO).await.unwrap(), stamped.len());
             own.retain(|place, _| !known.contains(place));
         } else {
             let old: Vec<_> = known.iter().map(|place| (named(place.1), own[place])).collect();
             let places: Vec<_> = known.into_iter().chain(unknown).collect();
             let recorded = record_all(store, &entity, places.iter().map(|place| named(place.1))).await;
             own.extend(places.into_iter().zip(recorded.into_iter().map(|(_, recorded)| recorded.stamp)));
-            assert_eq!(store.forget(&entity, &old).await.unwrap(), 0, "they have come back since");
+            assert_eq!(
+                store.forget(&entity, &old, Duration::ZERO).await.unwrap(),
+                0,
+                "they have come back since"
+            );
         }
         if dice[12].is_multiple_of(4) {
             store.compact(&entity).await.unwrap();

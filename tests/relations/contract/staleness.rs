@@ -79,3 +79,16 @@ pub(crate) async fn a_generation_that_was_asked_for_is_below_that_of_any_later_i
         assert!(store.staleness(&entity).await.unwrap().generation >= taken);
     }
 }
+
+pub(crate) async fn a_recording_tells_the_generation_of_its_moment(store: &dyn Relations) {
+    let (entity, member) = (post("42"), member(1));
+    for _ in 0..3 {
+        let before = store.staleness(&entity).await.unwrap().generation;
+        let recorded = record_living(store, &entity, &member).await;
+        let after = store.staleness(&entity).await.unwrap().generation;
+        assert!((before..=after).contains(&recorded.generation), "{before} {} {after}", recorded.generation);
+        store.invalidate(&entity, mark(now())).await.unwrap();
+    }
+    let ahead = store.invalidate(&entity, mark(now())).await.unwrap().generation;
+    assert!(record_living(store, &entity, &member).await.generation >= ahead);
+}

@@ -1,0 +1,194 @@
+//! Does what is owed after a loss or a failover, one thing after the other, until nothing is.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    Losses,
+    note::{Debt, OwedByCache},
+};
+use crate::{
+    clock::Timestamp,
+    config::store::OnLoss,
+    reconcile::{Plan, Reconcile, ReconcileError, Sweep, SweepError, Untracked},
+};
+
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Relationships end at whole seconds of the store's clock.
+const LINGERS_LONGER: Duration = Duration::from_secs(2);
+
+/// What came of it.
+#[derive(Default)]
+struct Paid {
+    evicted: u64,
+    unscannable: Vec<String>,
+}
+
+enum Unpaid {
+    Cancelled,
+    MoreCameUp,
+    Failed(String),
+}
+
+impl Losses {
+    /// Works until cancelled. What is left then is in the note, and is done after the next start.
+    pub async fn answer(&self, cancelled: CancellationToken) {
+        while !cancelled.is_cancelled() {
+            let came_up = self.came_up.notified();
+            let next = self.memory().note.owed.next(self.ground.on_loss == OnLoss::Resolver);
+            let Some(debt) = next else {
+                cancelled.run_until_cancelled(came_up).await;
+                continue;
+            };
+            match self.pay(&debt, &cancelled).await {
+                Ok(paid) => self.paid(&debt, &paid).await,
+                Err(Unpaid::Cancelled) => return,
+                Err(Unpaid::MoreCameUp) => {}
+                Err(Unpaid::Failed(error)) => {
+                    self.tell_debt(&debt, Some(&error));
+                    cancelled.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+                }
+            }
+        }
+    }
+
+    /// Takes note of something to be done. It is noted on disk with what was found.
+    pub(super) fn owe(&self, debt: &Debt) {
+        let mut memory = self.memory();
+        match debt {
+            Debt::Index(since) => memory.note.owed.index = Some(*since),
+            Debt::Cache(name, owed) => memory.note.owed.add(name, *owed),
+        }
+        drop(memory);
+        self.tell_debt(debt, None);
+        self.came_up.notify_one();
+    }
+
+    /// What an earlier life owed is owed still.
+    pub(super) fn go_on_owing(&self) {
+        let owed = self.memory().note.owed.clone();
+        if let Some(since) = owed.index {
+            self.ground.hooks.trust.lost(since, since.after(self.life));
+            self.tell_debt(&Debt::Index(since), None);
+        }
+        for (name, owed) in owed.caches {
+            self.tell_debt(&Debt::Cache(name, owed), None);
+        }
+    }
+
+    async fn pay(&self, debt: &Debt, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
+        match (debt, self.ground.on_loss) {
+            (Debt::Index(_), OnLoss::Rebuild) => self.evict_untracked(cancelled).await,
+            (Debt::Index(_), OnLoss::Evict) => self.sweep(None, cancelled).await,
+            (Debt::Index(since), OnLoss::Resolver) => self.wait_for_the_last_copy(*since, cancelled).await,
+            (Debt::Cache(name, OwedByCache { all: true, .. }), _) => self.sweep(Some(name), cancelled).await,
+            (Debt::Cache(_, OwedByCache { since, .. }), _) => {
+                // A relationship that lingers tracks a copy that it will not outlive.
+                let window = &self.ground.hooks.window;
+                let gone = since.after(window.span() + LINGERS_LONGER).since(window.now());
+                cancelled.run_until_cancelled(tokio::time::sleep(gone)).await.ok_or(Unpaid::Cancelled)?;
+                self.evict_untracked(cancelled).await
+            }
+        }
+    }
+
+    /// Until then the resolver is asked with each invalidation.
+    async fn wait_for_the_last_copy(
+        &self,
+        since: Timestamp,
+        cancelled: &CancellationToken,
+    ) -> Result<Paid, Unpaid> {
+        let left = since.after(self.life).since(self.ground.clock.now());
+        tokio::select! {
+            () = tokio::time::sleep(left) => Ok(Paid::default()),
+            () = self.came_up.notified() => Err(Unpaid::MoreCameUp),
+            () = cancelled.cancelled() => Err(Unpaid::Cancelled),
+        }
+    }
+
+    async fn evict_untracked(&self, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
+        let plan = Plan { dry_run: false, untracked: Some(Untracked::Evict) };
+        let reconcile = Reconcile { hooks: &self.ground.hooks, plan, progress: &|_| {}, cancelled };
+        match reconcile.copies_only().await {
+            Ok(report) => Ok(Paid {
+                evicted: report.caches.iter().map(|cache| cache.evicted).sum(),
+                unscannable: report.unscannable,
+            }),
+            Err(ReconcileError::Cancelled) => Err(Unpaid::Cancelled),
+            Err(error) => Err(Unpaid::Failed(error.to_string())),
+        }
+    }
+
+    async fn sweep(&self, only: Option<&str>, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
+        let hooks = &self.ground.hooks;
+        let sweep = Sweep {
+            caches: &hooks.caches,
+            resources: &hooks.resources,
+            clock: self.ground.clock,
+            dry_run: false,
+            progress: &|_| {},
+            cancelled,
+        };
+        let swept = match only {
+            None => sweep.all().await,
+            Some(component) => sweep.one(component.trim_start_matches("cache:")).await,
+        };
+        match swept {
+            Ok(swept) => Ok(Paid { evicted: swept.deleted, unscannable: swept.unscannable }),
+            Err(SweepError::Cancelled) => Err(Unpaid::Cancelled),
+            // It is no longer configured.
+            Err(SweepError::UnknownCache(_)) => Ok(Paid::default()),
+            Err(error) => Err(Unpaid::Failed(error.to_string())),
+        }
+    }
+
+    async fn paid(&self, debt: &Debt, paid: &Paid) {
+        if !self.memory().note.owed.paid(debt) {
+            return;
+        }
+        if matches!(debt, Debt::Index(_)) && paid.unscannable.is_empty() {
+            self.ground.hooks.trust.complete();
+        }
+        self.observe();
+        for cache in &paid.unscannable {
+            warn!(cache, "a cache does not tell what it holds: copies in it may live on until they expire");
+        }
+        self.ground.health.report(&component(debt), None);
+        info!(component = component(debt), copies = paid.evicted, "what a loss has left behind is gone");
+        // Where it is not noted, it is done once more.
+        let _ = self.save(false).await;
+    }
+
+    fn tell_debt(&self, debt: &Debt, trouble: Option<&str>) {
+        let (since, what) = match (debt, self.ground.on_loss) {
+            (Debt::Index(since), OnLoss::Rebuild) => {
+                (since, "lost: copies that nothing tracks are being evicted")
+            }
+            (Debt::Index(since), OnLoss::Evict) => (since, "lost: all copies are being evicted"),
+            (Debt::Index(since), OnLoss::Resolver) => {
+                (since, "lost: the resolver is asked who holds copies, until the last of them has ended")
+            }
+            (Debt::Cache(_, OwedByCache { since, all: true }), _) => {
+                (since, "copies may have come back: all are being evicted")
+            }
+            (Debt::Cache(_, OwedByCache { since, .. }), _) => {
+                (since, "copies may have come back: those that nothing tracks are being evicted")
+            }
+        };
+        let trouble = trouble.map(|trouble| format!("; {trouble}")).unwrap_or_default();
+        let detail = format!("{what}; noticed at {since}{trouble}");
+        self.ground.health.report(&component(debt), Some(detail));
+    }
+}
+
+/// What readiness calls it. A cache's own name is for how the cache is.
+fn component(debt: &Debt) -> String {
+    match debt {
+        Debt::Index(_) => "index".to_owned(),
+        Debt::Cache(name, _) => name.replace("cache:", "failover:"),
+    }
+}

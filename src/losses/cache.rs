@@ -1,0 +1,62 @@
+//! Looks at the caches that are in a Redis.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::{
+    Losses,
+    note::{Debt, OwedByCache},
+    verdict::{ServerIs, of_server},
+};
+use crate::redis_pool::{Found, PoolError, Pulse};
+
+impl Losses {
+    /// Looks at every cache at once, for as long as `time`. What is wrong with one, a ping says.
+    pub async fn look_at_caches(&self, time: Duration) {
+        join_all(self.caches.iter().map(async |(name, pulse)| {
+            let window = &self.ground.hooks.window;
+            let began = window.now();
+            match timeout(time, self.look_at_cache(name, pulse)).await {
+                Ok(Ok(())) => window.same(name, began),
+                _ => window.away(name),
+            }
+        }))
+        .await;
+    }
+
+    async fn look_at_cache(&self, name: &str, pulse: &Pulse) -> Result<(), PoolError> {
+        let found = pulse.look().await?;
+        if found.info.may_lose_the_last {
+            self.ground.hooks.window.may_fail_over();
+        }
+        let became = self.known(name).map_or(ServerIs::Same, |known| of_server(&known, &found));
+        if became == ServerIs::Other {
+            self.cache_is_another(name, &found);
+        }
+        if self.accept(name, pulse, &found, became == ServerIs::Same) {
+            // A note that is not written costs a sweep too many at the next start, and nothing else.
+            let _ = self.save(false).await;
+        }
+        // A cache that is full, or lets us do no more than delete, takes no beat, and is well.
+        let _ = self.beat(name, pulse).await;
+        Ok(())
+    }
+
+    /// It was restarted, or another is in its place. Copies may have come back that were deleted.
+    fn cache_is_another(&self, name: &str, found: &Found) {
+        let window = &self.ground.hooks.window;
+        if found.is_empty {
+            self.ground.hooks.trust.new_epoch();
+            self.failed_over(name);
+            return info!(component = name, "a cache has come back empty");
+        }
+        let covered = window.covers(name, found.beat);
+        let jobs = self.run_again(name);
+        let what = if covered { "what was deleted last" } else { "every copy" };
+        warn!(component = name, jobs, "a cache has failed over or was restarted: {what} is deleted again");
+        self.owe(&Debt::Cache(name.into(), OwedByCache { since: window.now(), all: !covered }));
+    }
+}

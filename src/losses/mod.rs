@@ -1,0 +1,272 @@
+//! Notices that the index was lost, or that a server has failed over, and sees to what follows (DESIGN 7, rules 13 and 14).
+//!
+//! A server is known by what it says of itself and by this process's beats on it, the index by its marker. `verdict.rs`
+//! decides what a look means, `store.rs` and `cache.rs` look and act, `answer.rs` does what is owed after a loss, and
+//! `note.rs` is what outlives the process.
+
+mod answer;
+mod cache;
+mod note;
+mod store;
+mod verdict;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::sync::Notify;
+use tracing::warn;
+
+use self::{
+    note::{KnownServer, NAME, Note},
+    verdict::Known,
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    config::store::OnLoss,
+    health::Health,
+    hooks::Hooks,
+    journal::Journal,
+    metrics::Metrics,
+    notebook::Notebook,
+    queue::Queue,
+    redis_pool::{Found, Pulse, RedisPool},
+    relations::{Marked, Marker, redis::RedisStore},
+    upkeep::run_again,
+};
+
+/// The component that the store is.
+const STORE: &str = "store";
+
+/// What losses are noticed by, and what they are told to.
+pub struct Ground {
+    /// The index.
+    pub store: Arc<dyn Marked>,
+    /// The same index, where it is in a Redis.
+    pub redis: Option<Arc<RedisStore>>,
+    /// Caches in a Redis: name, connections, what their keys begin with.
+    pub caches: Vec<(String, RedisPool, String)>,
+    /// Where the process remembers.
+    pub notes: Notebook,
+    /// Caches, resources, the window, trust.
+    pub hooks: Arc<Hooks>,
+    /// Where jobs go that are run again.
+    pub queue: Arc<Queue>,
+    /// What keeps them.
+    pub journal: Arc<dyn Journal>,
+    /// Says that something is wrong.
+    pub health: Arc<Health>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// For pauses.
+    pub clock: Clock,
+    /// What to do about a loss.
+    pub on_loss: OnLoss,
+}
+
+/// Looks after the store and the caches.
+pub struct Losses {
+    ground: Ground,
+    pulse: Option<Pulse>,
+    caches: Vec<(Box<str>, Pulse)>,
+    /// The longest that a copy lives, with its guard.
+    life: Duration,
+    /// How far a store's clock may be from ours.
+    tolerance: Duration,
+    memory: Mutex<Memory>,
+    one_look: tokio::sync::Mutex<()>,
+    one_note: tokio::sync::Mutex<()>,
+    came_up: Notify,
+}
+
+#[derive(Default)]
+struct Memory {
+    note: Note,
+    servers: BTreeMap<Box<str>, Known>,
+    told_of_policy: bool,
+    /// Servers that do not say which they are.
+    silent: BTreeSet<Box<str>>,
+    /// The store was looked at in this life.
+    joined: bool,
+}
+
+/// Clocks that are closer than this are not told apart: an answer takes time, too.
+const FINEST_TOLERANCE: Duration = Duration::from_millis(250);
+
+impl Losses {
+    /// Remembers what an earlier life knew. Nothing is asked yet.
+    pub fn new(ground: Ground) -> Self {
+        let note = remember(&ground.notes);
+        let (process, window) = (note.process.clone(), &ground.hooks.window);
+        let pulse = ground.redis.as_ref().map(|redis| redis.pulse(&process));
+        let cache = |(name, pool, prefix): &(String, RedisPool, String)| {
+            let key = format!("{prefix}decache:beat:{process}");
+            (component(name), Pulse::new(pool.clone(), key, None))
+        };
+        let caches: Vec<_> = ground.caches.iter().map(cache).collect();
+        let mut servers = BTreeMap::new();
+        for name in pulse.iter().map(|_| STORE).chain(caches.iter().map(|(name, _)| &**name)) {
+            let known = note.servers.get(name);
+            // What was let go and not noted may have been let go just now.
+            let let_go = known.map_or(Timestamp(0), |known| known.let_go.unwrap_or(Timestamp(u64::MAX)));
+            window.watch(name, let_go);
+            if let Some(KnownServer { server, evicted_keys, .. }) = known.cloned() {
+                servers.insert(name.into(), Known { server, beat: None, evicted_keys });
+            }
+        }
+        let resources = || ground.hooks.resources.iter().map(|(_, resource)| resource);
+        let life = resources().map(|resource| resource.ttl + resource.guard).max().unwrap_or_default();
+        let tolerance =
+            resources().map(|resource| resource.guard).min().unwrap_or_default().max(FINEST_TOLERANCE);
+        let memory = Mutex::new(Memory { note, servers, ..Memory::default() });
+        let losses = Self {
+            ground,
+            pulse,
+            caches,
+            life,
+            tolerance,
+            memory,
+            one_look: tokio::sync::Mutex::default(),
+            one_note: tokio::sync::Mutex::default(),
+            came_up: Notify::new(),
+        };
+        losses.go_on_owing();
+        losses
+    }
+
+    /// Waits until there is cause to look at a server at once.
+    pub async fn suspected(&self) {
+        let pulses = self.pulse.iter().chain(self.caches.iter().map(|(_, pulse)| pulse));
+        let mut any: FuturesUnordered<_> = pulses.map(|pulse| pulse.pool().suspected()).collect();
+        if any.next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Lets go of finished jobs that no failover can undo any more, once it is noted. To be called after each look.
+    pub async fn let_go(&self) {
+        let window = &self.ground.hooks.window;
+        let go = window.ripe();
+        self.observe();
+        if go.is_empty() {
+            return;
+        }
+        match self.save(false).await {
+            Ok(()) => self.ground.journal.forget(go),
+            Err(_) => window.put_back(go),
+        }
+    }
+
+    fn observe(&self) {
+        let Ground { metrics, hooks, .. } = &self.ground;
+        let (held, early) = hooks.window.counts();
+        metrics.observe_window(held, early);
+        let incomplete = hooks.trust.incomplete_until(hooks.window.now()).is_some();
+        metrics.index_incomplete.set(i64::from(incomplete));
+    }
+
+    /// The service ends, and all that it has let go is known.
+    pub async fn close(&self) {
+        // What is not noted is taken for lost at the next start, if a server is another one then.
+        let _ = self.save(true).await;
+    }
+
+    /// Writes down what is known. Where nothing is held, what is let go is noted only at the `end`.
+    async fn save(&self, end: bool) -> io::Result<()> {
+        // One after the other: an older note must not take the place of a newer one.
+        let _one = self.one_note.lock().await;
+        let window = &self.ground.hooks.window;
+        let known = end || !window.span().is_zero();
+        let let_go = window.let_go();
+        let note = {
+            let mut memory = self.memory();
+            let Memory { note, servers, .. } = &mut *memory;
+            for (name, known_server) in servers {
+                let let_go = let_go.get(name).copied().filter(|_| known);
+                let Known { server, evicted_keys, .. } = known_server.clone();
+                note.servers.insert(name.clone(), KnownServer { server, let_go, evicted_keys });
+            }
+            note.clone()
+        };
+        let notes = self.ground.notes.clone();
+        let written = tokio::task::spawn_blocking(move || notes.write(NAME, &note)).await;
+        written
+            .map_err(io::Error::other)?
+            .inspect_err(|error| warn!(%error, "what is known of losses cannot be noted"))
+    }
+
+    /// A server was looked at and is to be used from here on.
+    fn accept(&self, name: &str, pulse: &Pulse, found: &Found, same: bool) -> bool {
+        let mut memory = self.memory();
+        if !found.info.server.is_known() && memory.silent.insert(name.into()) {
+            warn!(
+                component = name,
+                "INFO is not allowed here: a failover is noticed only by what is missing afterwards, and not at a start"
+            );
+        }
+        let known = memory.servers.entry(name.into()).or_default();
+        let is_news = known.server != found.info.server;
+        let beat = known.beat.filter(|_| same);
+        *known =
+            Known { server: found.info.server.clone(), beat, evicted_keys: Some(found.info.evicted_keys) };
+        drop(memory);
+        self.ground.hooks.window.begin(name);
+        pulse.pool().accept(&found.info.server);
+        is_news
+    }
+
+    async fn beat(&self, name: &str, pulse: &Pulse) -> Result<(), crate::redis_pool::PoolError> {
+        let at = self.ground.hooks.window.now();
+        pulse.beat(at).await?;
+        if let Some(known) = self.memory().servers.get_mut(name) {
+            known.beat = Some(at);
+        }
+        Ok(())
+    }
+
+    /// What is held is run again, and so is what was begun before.
+    fn run_again(&self, component: &str) -> usize {
+        let Ground { hooks, queue, journal, clock, .. } = &self.ground;
+        hooks.trust.new_epoch();
+        let held = hooks.window.again();
+        let jobs = held.len();
+        for finished in held {
+            run_again(queue, journal, finished, clock.accepted());
+        }
+        self.failed_over(component);
+        jobs
+    }
+
+    fn failed_over(&self, component: &str) {
+        self.ground.metrics.failovers.with_label_values(&[component]).inc();
+    }
+
+    fn known(&self, name: &str) -> Option<Known> {
+        self.memory().servers.get(name).cloned()
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn component(cache: &str) -> Box<str> {
+    format!("cache:{cache}").into()
+}
+
+/// What cannot be read is not taken for nothing: the index that is there is not known to be the one of before.
+fn remember(notes: &Notebook) -> Note {
+    let note = notes.read(NAME).unwrap_or_else(|error| {
+        warn!(%error, "what was known of losses cannot be read: the index is taken for lost");
+        Some(Note { marker: Some(Marker::new(Timestamp(0), None)), ..Note::default() })
+    });
+    let mut note = note.unwrap_or_default();
+    if note.process.is_empty() {
+        note.process = hex::encode(fastrand::u64(..).to_be_bytes()).into();
+    }
+    note
+}

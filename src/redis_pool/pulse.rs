@@ -1,0 +1,94 @@
+//! A beat: a process writes the time to a key of its own, again and again. After a failover, the beat that is found says how
+//! far back the server is: what was confirmed before that time is there, what came after may be lost.
+
+use std::time::Duration;
+
+use deadpool_redis::redis::{self, Pipeline, Value};
+
+use super::{Info, PoolError, RedisPool};
+use crate::clock::Timestamp;
+
+/// How long a beat stays of a process that has ended.
+const OUTLIVES: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Beats on one server, and what a look at it finds.
+#[derive(Clone)]
+pub struct Pulse {
+    pool: RedisPool,
+    key: String,
+    marker: Option<String>,
+}
+
+/// What a look found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Found {
+    /// What the server says of itself.
+    pub info: Info,
+    /// The last beat that it has of this process.
+    pub beat: Option<Timestamp>,
+    /// The time by its clock; `None` where it does not say.
+    pub time: Option<Timestamp>,
+    /// Whether it is a cache that holds nothing.
+    pub is_empty: bool,
+    /// What stands under the marker's key.
+    pub marker: Option<String>,
+}
+
+impl Pulse {
+    /// A process's own `key` on the server behind `pool`, and the store's marker, where it is one.
+    pub fn new(pool: RedisPool, key: String, marker: Option<String>) -> Self {
+        Self { pool, key, marker }
+    }
+
+    /// The server behind it.
+    pub fn pool(&self) -> &RedisPool {
+        &self.pool
+    }
+
+    /// Looks at whichever server answers now.
+    ///
+    /// # Errors
+    /// As [`RedisPool::look`].
+    pub async fn look(&self) -> Result<Found, PoolError> {
+        type Answers = (Option<String>, (u64, u64), Option<String>);
+        let is_store = self.marker.is_some();
+        match self.pool.look::<Answers>(&self.questions()).await {
+            Ok((info, (beat, (seconds, micros), last))) => Ok(Found {
+                info,
+                beat: beat.and_then(|beat| beat.parse().ok()).map(Timestamp),
+                time: Some(Timestamp(seconds * 1000 + micros / 1000)),
+                is_empty: !is_store && last.as_deref() == Some("0"),
+                marker: last.filter(|_| is_store),
+            }),
+            // A cache may let us do no more than delete. A store's marker has to be seen.
+            Err(PoolError::Refused(_)) if !is_store => {
+                let mut ping = redis::pipe();
+                ping.cmd("PING");
+                let (info, _) = self.pool.look::<Vec<Value>>(&ping).await?;
+                Ok(Found { info, ..Found::default() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a beat to the server that was accepted.
+    ///
+    /// # Errors
+    /// As [`RedisPool::query`].
+    pub async fn beat(&self, at: Timestamp) -> Result<(), PoolError> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("SET").arg(&self.key).arg(at.0).arg("EX").arg(OUTLIVES.as_secs()).ignore();
+        self.pool.query(&pipeline).await
+    }
+
+    /// Of a store the marker is asked for, of a cache how many keys it has.
+    fn questions(&self) -> Pipeline {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("GET").arg(&self.key).cmd("TIME");
+        match &self.marker {
+            Some(marker) => pipeline.cmd("GET").arg(marker),
+            None => pipeline.cmd("DBSIZE"),
+        };
+        pipeline
+    }
+}
