@@ -10,10 +10,10 @@ use tracing::{info, warn};
 
 mod build;
 mod monitor;
-mod replay;
+pub(crate) mod replay;
 
 use build::Parts;
-pub use build::check;
+pub use build::{Checked, check};
 
 use crate::{
     config::{Config, Loaded, server::ServerConfig},

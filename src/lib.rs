@@ -9,6 +9,7 @@
 
 pub mod app;
 pub mod caches;
+mod clause;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -32,6 +33,8 @@ pub mod relations;
 pub mod resource;
 pub mod rules;
 pub mod secret;
+#[cfg(test)]
+mod simulation;
 pub mod telemetry;
 pub mod template;
 pub mod tls;

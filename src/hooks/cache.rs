@@ -1,6 +1,6 @@
 //! `cache`: records that a holder has a copy, and evicts the copy where the read may be older than an invalidation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{HookError, Hooks, copy_keys, member_of};
 use crate::{
@@ -143,7 +143,7 @@ fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: Timestamp) 
 /// First the relationship, then the copy (DESIGN 7, rule 3). A holder who was recorded again meanwhile keeps the
 /// relationship: its stamp is another.
 async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> Result<(), HookError> {
-    let mut members: HashMap<&Entity, Vec<(Member, Stamp)>> = HashMap::new();
+    let mut members: BTreeMap<&Entity, Vec<(Member, Stamp)>> = BTreeMap::new();
     for (index, stamp) in stale {
         let read = &reads[*index];
         members.entry(&read.job.entity).or_default().push((read.member.clone(), *stamp));

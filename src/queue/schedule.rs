@@ -3,7 +3,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet},
     ops::Bound,
     time::Duration,
 };
@@ -81,7 +81,7 @@ pub(super) struct Schedule {
     running: HashSet<usize>,
     bytes: usize,
     next_seq: u64,
-    crowded: HashSet<JobKey>,
+    crowded: BTreeSet<JobKey>,
 }
 
 impl Schedule {
@@ -97,7 +97,7 @@ impl Schedule {
             running: HashSet::new(),
             bytes: 0,
             next_seq: 0,
-            crowded: HashSet::new(),
+            crowded: BTreeSet::new(),
         }
     }
 
