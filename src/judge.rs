@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{clock::Timestamp, relations::Stale};
+use crate::{
+    clause::{Clause, holds},
+    clock::Timestamp,
+    relations::Stale,
+};
 
 /// What a read tells of when it began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -72,21 +76,23 @@ impl Reason {
 /// and is fresh. A read as old as the horizon counts as older: without a `guard` the mark is gone at that moment.
 pub fn judge(read: ReadTime, stale: Option<Stale>, now: Timestamp, margins: Margins) -> Verdict {
     let asked_at = read.generation.map(Timestamp);
+    let is_old = |began| holds(Clause::Horizon) && now.since(began) >= margins.horizon;
     if let Some(asked_at) = asked_at {
-        if stale.is_some_and(|stale| asked_at.0 < stale.generation) {
+        if stale.is_some_and(|stale| asked_at.0 < stale.generation) && holds(Clause::GenerationTested) {
             return Verdict::Evict(Reason::Generation);
         }
-        if now.since(asked_at) >= margins.horizon {
+        if is_old(asked_at) {
             return Verdict::Evict(Reason::OlderThanHorizon);
         }
-        if margins.guard.is_zero() {
+        if margins.guard.is_zero() || !holds(Clause::GuardBesideGeneration) {
             return Verdict::Keep;
         }
     }
+    let guard = if holds(Clause::Guard) { margins.guard } else { Duration::ZERO };
     match (read.occurred_at.or(asked_at), stale) {
-        (Some(began), _) if now.since(began) >= margins.horizon => Verdict::Evict(Reason::OlderThanHorizon),
-        (Some(began), Some(stale)) if began <= stale.at.after(margins.guard) => Verdict::Evict(Reason::Stale),
-        (None, Some(_)) => Verdict::Evict(Reason::Undated),
+        (Some(began), _) if is_old(began) => Verdict::Evict(Reason::OlderThanHorizon),
+        (Some(began), Some(stale)) if began <= stale.at.after(guard) => Verdict::Evict(Reason::Stale),
+        (None, Some(_)) if holds(Clause::UndatedEvicted) => Verdict::Evict(Reason::Undated),
         _ => Verdict::Keep,
     }
 }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span};
 
 use crate::{
+    clause::{Clause, holds},
     clock::Clock,
     hooks::Hooks,
     job::{Job, JobType},
@@ -54,6 +55,9 @@ impl Worker {
                     Done::Reads => reads -= 1,
                 },
                 taken = self.queue.take(room), if has_room => {
+                    if !holds(Clause::KeptUntilEnded) {
+                        taken.iter().for_each(|attempt| self.journal.forget(attempt.kept.clone()));
+                    }
                     let (batch, invalidations): (Vec<_>, Vec<_>) =
                         taken.into_iter().partition(|attempt| attempt.job.job_type == JobType::Cache);
                     fan_outs += invalidations.len();
@@ -89,7 +93,11 @@ impl Worker {
     /// Gives a job back. What follows from it is kept first, in one record with its end (DESIGN 5).
     fn settle(&self, ran: Ran, outcome: Outcome) {
         let follow_ups = match &outcome {
-            Outcome::Done { follow_ups, .. } if !follow_ups.is_empty() => follow_ups,
+            Outcome::Done { follow_ups, .. }
+                if !follow_ups.is_empty() && holds(Clause::FollowUpsBeforeEnd) =>
+            {
+                follow_ups
+            }
             _ => return self.give_back(&ran, outcome, 0),
         };
         let jobs = follow_ups.iter().map(Kept::first);
@@ -122,7 +130,7 @@ impl Worker {
             span_of(job).in_scope(|| debug!(%error, "attempt failed"));
         }
         let Settled { state, let_go, dead } = self.queue.settle(job.id, outcome, segment, fastrand::f64());
-        if !let_go_already {
+        if !let_go_already || !holds(Clause::FollowUpsBeforeEnd) {
             self.journal.forget(let_go);
         }
         if let Some(dead) = dead {

@@ -1,14 +1,18 @@
 //! `cache`: records that a holder has a copy, and evicts the copy where the read may be older than an invalidation.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use super::{HookError, Hooks, copy_keys, member_of};
 use crate::{
+    clause::{Clause, holds},
     clock::Timestamp,
     event::Entity,
     job::{CopyHeld, Job},
     judge::{ReadTime, Reason, Verdict, judge},
-    queue::{Attempt, Outcome, Phase},
+    queue::{Attempt, Ending, Outcome, Phase},
     relations::{Member, Recorded, Recording, Stamp, StoreError},
     resource::Resource,
     secret::VaultEntry,
@@ -21,6 +25,9 @@ pub(super) async fn run(hooks: &Hooks, attempts: &[Attempt]) -> Vec<Outcome> {
         match (Read::of(hooks, &attempt.job), attempt.phase) {
             (Err(error), _) => outcomes[index] = Some(failed(&error)),
             (Ok(read), Phase::Work) => reads.push((index, read)),
+            (Ok(_), Phase::Evict(ending)) if !holds(evicting(ending)) => {
+                outcomes[index] = Some(Outcome::Evicted(ending));
+            }
             (Ok(read), Phase::Evict(ending)) => {
                 outcomes[index] =
                     Some(settle(delete_copies(hooks, &[&read]).await, Outcome::Evicted(ending)));
@@ -32,6 +39,13 @@ pub(super) async fn run(hooks: &Hooks, attempts: &[Attempt]) -> Vec<Outcome> {
         outcomes[index] = Some(outcome);
     }
     outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| failed(&HookError::NoResource))).collect()
+}
+
+fn evicting(ending: Ending) -> Clause {
+    match ending {
+        Ending::Expired => Clause::ExpiredEvicts,
+        Ending::Dead => Clause::DeadEvicts,
+    }
 }
 
 /// A read that a job tells of.
@@ -51,10 +65,11 @@ impl<'a> Read<'a> {
 
     fn recording(&self, hooks: &Hooks) -> Recording {
         let entry = VaultEntry { token: self.copy.token.clone(), user_id: self.copy.user_id.clone() };
+        let guard = if holds(Clause::TrackedForGuard) { self.resource.guard } else { Duration::ZERO };
         Recording {
             entity: self.job.entity.clone(),
             member: self.member.clone(),
-            expires_at: self.job.accepted_at.after(self.copy.life).after(self.resource.guard),
+            expires_at: self.job.accepted_at.after(self.copy.life).after(guard),
             vault: hooks.keys.seal(self.copy.holder, &entry),
             names_holder: entry.user_id.is_some(),
         }
@@ -85,9 +100,10 @@ async fn record(hooks: &Hooks, reads: &[Read<'_>]) -> Vec<Outcome> {
 /// What has been recorded stays recorded if an eviction fails: its job is tried again.
 async fn record_together(hooks: &Hooks, reads: &[Read<'_>]) -> Result<Vec<Outcome>, StoreError> {
     let (recordings, of_read) = fold(hooks, reads);
+    let too_early = hooks.clock.now();
     let recorded = hooks.relations.record(&recordings).await?;
     // Only now: a read that is older than the horizon may have missed a `stale` that has gone (DESIGN 7, rule 3).
-    let now = hooks.clock.now();
+    let now = if holds(Clause::HorizonAfterStale) { hooks.clock.now() } else { too_early };
     let stale: Vec<(usize, Stamp)> = reads
         .iter()
         .enumerate()
@@ -148,10 +164,17 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
         let read = &reads[*index];
         members.entry(&read.job.entity).or_default().push((read.member.clone(), *stamp));
     }
+    let copies: Vec<&Read<'_>> = stale.iter().map(|(index, _)| &reads[*index]).collect();
+    if !holds(Clause::EvictionDropsFirst) {
+        delete_copies(hooks, &copies).await?;
+    }
     for (entity, members) in &members {
         hooks.relations.forget(entity, members).await.map_err(|error| hooks.store_failed(error))?;
     }
-    delete_copies(hooks, &stale.iter().map(|(index, _)| &reads[*index]).collect::<Vec<_>>()).await
+    if !holds(Clause::EvictionDropsFirst) {
+        return Ok(());
+    }
+    delete_copies(hooks, &copies).await
 }
 
 async fn delete_copies(hooks: &Hooks, reads: &[&Read<'_>]) -> Result<(), HookError> {

@@ -1,10 +1,14 @@
 //! `invalidate`: writes `stale`, then removes every copy that the index knows of, in turns of bounded length.
 
+use std::time::Duration;
+
 use tracing::{debug, error};
 
 use super::{HookError, Hooks, copy_keys};
 use crate::{
     caches::{CopyKey, Removal},
+    clause::{Clause, holds},
+    clock::Timestamp,
     event::Entity,
     fan_out::FanOut,
     job::Job,
@@ -37,24 +41,42 @@ pub(super) async fn run(hooks: &Hooks, attempt: &Attempt) -> Outcome {
 /// Goes on with the fan-out. Returns whether it is complete.
 async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, HookError> {
     let resource = hooks.resource(&job.entity)?;
-    if !fan_out.marked {
-        let mark = StaleMark {
-            at: job.occurred_at.unwrap_or(job.accepted_at),
-            life: resource.horizon + 2 * resource.guard,
-        };
-        // `stale` first, then the members (DESIGN 7, rule 1).
-        let marked = hooks.relations.invalidate(&job.entity, mark).await;
-        marked.map_err(|error| hooks.store_failed(error))?;
-        fan_out.marked = true;
+    let at = job.occurred_at.unwrap_or(job.accepted_at);
+    if !holds(Clause::WriteNeverTooOld) && hooks.clock.now().since(at) >= resource.horizon {
+        return Ok(true);
+    }
+    // `stale` first, then the members (DESIGN 7, rule 1).
+    if holds(Clause::StaleBeforeMembers) {
+        mark(hooks, &job.entity, at, resource, fan_out).await?;
     }
     fan_out.begin_turn();
     let mut chunk = Chunk { hooks, entity: &job.entity, resource, removal: hooks.caches.removal() };
     for _ in 0..CHUNKS_PER_TURN {
         if chunk.remove_next(fan_out).await? {
-            return chunk.finish(fan_out).await.map(|()| true);
+            chunk.finish(fan_out).await?;
+            mark(hooks, &job.entity, at, resource, fan_out).await?;
+            return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Writes `stale`, where that has not been done for this fan-out.
+async fn mark(
+    hooks: &Hooks,
+    entity: &Entity,
+    at: Timestamp,
+    resource: &Resource,
+    fan_out: &mut FanOut,
+) -> Result<(), HookError> {
+    if fan_out.marked {
+        return Ok(());
+    }
+    let skew = if holds(Clause::StaleOutlivesHorizon) { 2 * resource.guard } else { Duration::ZERO };
+    let marked = hooks.relations.invalidate(entity, StaleMark { at, life: resource.horizon + skew }).await;
+    marked.map_err(|error| hooks.store_failed(error))?;
+    fan_out.marked = true;
+    Ok(())
 }
 
 /// What one chunk after the other works with.
@@ -73,9 +95,18 @@ impl Chunk<'_> {
         let page = relations.walk(self.entity, fan_out.next(), MEMBERS_PER_CHUNK).await;
         let page = page.map_err(|error| self.hooks.store_failed(error))?;
         let (members, keys) = self.keys_of(&page.held, fan_out).await?;
+        if !holds(Clause::DroppedAfterDeletion) {
+            let forgotten = relations.forget(self.entity, &members).await;
+            forgotten.map_err(|error| self.hooks.store_failed(error))?;
+        }
         let deleted = self.removal.delete(&keys).await;
         fan_out.tally.deleted += deleted.deleted;
-        match self.removal.error() {
+        let error = self.removal.error();
+        if error.is_some() && !holds(Clause::DroppedIfGoneEverywhere) {
+            let forgotten = relations.forget(self.entity, &members).await;
+            forgotten.map_err(|error| self.hooks.store_failed(error))?;
+        }
+        match error {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
                 let forgotten = relations.forget(self.entity, &members).await;
@@ -121,7 +152,9 @@ impl Chunk<'_> {
 
     /// The lap is complete: either all is gone, or the next attempt goes round again.
     async fn finish(&self, fan_out: &mut FanOut) -> Result<(), HookError> {
-        if let Some(incomplete) = fan_out.incomplete.take() {
+        if let Some(incomplete) = fan_out.incomplete.take()
+            && holds(Clause::FanOutGoesRoundAgain)
+        {
             fan_out.restart();
             return Err(HookError::Caches(incomplete.into()));
         }

@@ -4,12 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{
-    cache::Copy,
-    process::send,
-    trace::note,
-    world::World,
-};
+use super::{cache::Copy, process::send, trace::note, world::World};
 use crate::{
     clause::{Clause, holds},
     clock::{Clock, Timestamp},
@@ -136,21 +131,23 @@ impl Api {
         let entity = wanted.entity.clone();
         let copy = Copy { id, entity, member, version, read, expires_at, ends_at, raised: false };
         note!(world.trace, "api: copy {id} of {wanted:?} in version {version}, {read:?}");
-        let told = event_of_read(wanted, read, (life != TTL).then_some(life));
+        let told_life = if holds(Clause::LifeIsTold) { life } else { life / 2 };
+        let told = event_of_read(wanted, read, (told_life != TTL).then_some(told_life));
         if !holds(Clause::PostAfterFill) {
             self.post(&told).await?;
         }
+        let mut filled = Vec::new();
         for cache in &world.caches {
-            if cache.set(&key, copy.clone()).await.is_err() {
-                // It may stand there all the same; it is told of, and ends early.
-                note!(world.trace, "api: copy {id} may not have been written");
+            // Where this fails the copy may stand there all the same, even later: for a short while.
+            if cache.set(&key, copy.clone()).await.is_ok() {
+                filled.push(cache);
             }
             self.pause(2).await?;
         }
         if holds(Clause::PostAfterFill) {
             self.post(&told).await?;
         }
-        for cache in &world.caches {
+        for cache in filled {
             self.pause(2).await?;
             // A copy that is not raised ends early.
             let _ = cache.raise(&key, id, ends_at).await;
@@ -184,7 +181,8 @@ impl Api {
             self.pause(2).await?;
             let process = world.dice.pick(&world.processes);
             world.repeat(event);
-            if send(&world.network, process, event.to_string()).await.is_ok() {
+            let accepted = send(&world.network, process, event.to_string()).await.is_ok();
+            if accepted || !holds(Clause::PostUntilAccepted) {
                 note!(world.trace, "api: accepted {event}");
                 return Ok(());
             }

@@ -12,8 +12,8 @@ use super::{
     trace::note,
 };
 use crate::{
-    clause::{Clause, holds},
     caches::{Cache, CacheError, CopyKey},
+    clause::{Clause, holds},
     clock::{Clock, Timestamp},
     event::Entity,
     judge::ReadTime,
@@ -101,8 +101,11 @@ impl SimCache {
         let now = self.clock.now();
         let copies = self.copies.lock().unwrap();
         let wanted = |copy: &&Copy| copy.raised && copy.expires_at > now && counts(copy);
-        let (kept, gone): (Vec<_>, Vec<_>) =
-            copies.last.iter().filter(|(_, copy)| wanted(copy)).partition(|(key, _)| copies.by_key.contains_key(*key));
+        let (kept, gone): (Vec<_>, Vec<_>) = copies
+            .last
+            .iter()
+            .filter(|(_, copy)| wanted(copy))
+            .partition(|(key, _)| copies.by_key.contains_key(*key));
         (kept.len(), gone.into_iter().map(|(_, copy)| copy.clone()).collect())
     }
 

@@ -91,11 +91,8 @@ impl Index {
             }
         }
         record.members.insert(key, Value { expires_at, stamp });
-        record.members_until = if holds(Clause::KeyOutlivesMembers) {
-            record.members_until.max(expires_at)
-        } else {
-            expires_at
-        };
+        record.members_until =
+            if holds(Clause::KeyOutlivesMembers) { record.members_until.max(expires_at) } else { expires_at };
         Recorded { stamp, stale: record.stale(now) }
     }
 

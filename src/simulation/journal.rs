@@ -88,6 +88,18 @@ impl SimJournal {
     fn keep(&self, synced: Vec<Vec<u8>>) {
         note!(self.network.trace, "journal: {} records synced", synced.len());
         self.disk.records.lock().unwrap().extend(synced.into_iter().map(|plain| (self.segment, plain)));
+        if !holds(Clause::SurvivorKeptMerged) {
+            self.let_superseded_go();
+        }
+    }
+
+    /// As a journal would do it that supersedes by itself, without a merge.
+    fn let_superseded_go(&self) {
+        let jobs = self.disk.replay(self.clock.accepted());
+        let last = last_of_each_key(jobs.clone());
+        let superseded = jobs.into_iter().filter(|job| !last.contains(job)).map(|(_, kept)| kept).collect();
+        let record = Record::new([], superseded, self.clock.accepted()).unwrap();
+        self.disk.records.lock().unwrap().push((self.segment, record.plain().to_vec()));
     }
 
     /// The process dies: of what was being synced the beginning may be there, and nothing that waited.

@@ -16,11 +16,15 @@ mod database;
 mod dice;
 mod index;
 mod journal;
+mod mutants;
 mod network;
 mod process;
 mod store;
 mod trace;
 mod world;
+
+/// Worlds of the tests.
+const SEEDS: u64 = 5000;
 
 thread_local! {
     static CONFIG: Arc<Config> = Arc::new(Config::read());
@@ -56,7 +60,11 @@ fn smoke() {
     let (mut living, mut kept, mut gone) = (0, 0, 0);
     for seed in 0..n {
         match simulate(seed, false).result {
-            Ok(seen) => { living += seen.living; kept += seen.kept; gone += seen.gone; }
+            Ok(seen) => {
+                living += seen.living;
+                kept += seen.kept;
+                gone += seen.gone;
+            }
             Err(violation) => {
                 println!("{}", simulate(seed, true).trace);
                 panic!("seed {seed}: {violation}");

@@ -22,7 +22,10 @@ use super::{
     store::SimStore,
     trace::{DAWN, Trace, note},
 };
-use crate::{clock::{Clock, Timestamp}, event::Entity};
+use crate::{
+    clock::{Clock, Timestamp},
+    event::Entity,
+};
 
 /// The most that one clock is ahead of another. With the lag of replicas it is less than any `guard`.
 const SKEW: u64 = 8;
@@ -103,6 +106,12 @@ impl Scene {
     }
 }
 
+impl Scene {
+    fn has(&self, resource_type: &str) -> bool {
+        self.written.iter().chain([&self.unwritten]).any(|entity| &*entity.resource_type == resource_type)
+    }
+}
+
 impl World {
     pub(super) fn new(seed: u64, config: Arc<Config>, traced: bool) -> Arc<Self> {
         let (dice, clock) = (Dice::of(seed), Clock::simulated(Timestamp(DAWN)));
@@ -111,7 +120,9 @@ impl World {
         let network = Network::new(dice.clone(), trace.clone(), scene.calm);
         let caches = ["inner", "outer"].into_iter().take(dice.number(1..=2) as usize);
         let caches: Vec<_> = caches.map(|name| SimCache::new(name, network.clone(), clock)).collect();
-        let of_store = Clock::simulated(skewed(clock.now(), dice.millis(0..=SKEW)));
+        // A `guard` of zero says that there is none between decache and its store.
+        let skew = if scene.has("Items") { 0 } else { SKEW };
+        let of_store = Clock::simulated(skewed(clock.now(), dice.millis(0..=skew)));
         let page = *dice.pick(&[1, 2, 100]);
         let store = SimStore::new(Some(network.clone()), of_store, page);
         let around = Surroundings {
@@ -121,12 +132,23 @@ impl World {
             caches: caches.clone(),
             clock,
         };
-        let process = |name| Arc::new(Process::new(name, around.clone(), dice.millis(0..=SKEW)));
+        let process = |name| Arc::new(Process::new(name, around.clone(), dice.millis(0..=skew)));
         let processes = (0..2).map(process).collect();
         let database = Database::new(clock);
         let (actors, ids) = (TaskTracker::new(), AtomicU64::default());
         Arc::new(Self {
-            dice, trace, network, clock, config, database, caches, store, processes, actors, ids, scene,
+            dice,
+            trace,
+            network,
+            clock,
+            config,
+            database,
+            caches,
+            store,
+            processes,
+            actors,
+            ids,
+            scene,
         })
     }
 
