@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A copy's first life.
-pub(super) const PROVISIONAL: Duration = Duration::from_millis(300);
+pub(super) const PROVISIONAL: Duration = Duration::from_millis(200);
 /// The `ttl` of every resource.
 const TTL: Duration = Duration::from_secs(20);
 

@@ -55,6 +55,13 @@ fn simulate(seed: u64, traced: bool) -> Ran {
 }
 
 #[test]
+fn one() {
+    let n: u64 = std::env::var("SEED").map_or(0, |n| n.parse().unwrap());
+    let ran = simulate(n, true);
+    println!("{}\n{:?}", ran.trace, ran.result);
+}
+
+#[test]
 fn smoke() {
     let n: u64 = std::env::var("N").map_or(200, |n| n.parse().unwrap());
     let (mut living, mut kept, mut gone) = (0, 0, 0);

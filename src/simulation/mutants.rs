@@ -23,7 +23,7 @@ fn is_needed(clause: &&Clause) -> bool {
 fn every_clause_is_missed(part: usize) {
     let mut not_found = Vec::new();
     for clause in Clause::ALL.iter().filter(is_needed).skip(part).step_by(PARTS) {
-        match found(*clause, SEEDS) {
+        match found(*clause, std::env::var("N").map_or(SEEDS, |n| n.parse().unwrap())) {
             Some((seed, violation)) => {
                 let what = violation.split([',', ':']).next().unwrap_or_default();
                 println!("{:<26} {:>5} seeds  {what}", format!("{clause:?}"), seed + 1);

@@ -74,6 +74,9 @@ impl Process {
 
     /// Starts it, with what its journal holds.
     pub(super) async fn start(&self) {
+        if self.life.lock().unwrap().is_some() {
+            return;
+        }
         let clock = Clock::simulated(skewed(self.around.clock.now(), self.skew));
         let segment = {
             let mut lives = self.lives.lock().unwrap();
@@ -191,7 +194,7 @@ impl Life {
         let queue = self.queue.clone();
         let monitor = async move {
             loop {
-                tokio::time::sleep(Duration::from_millis(40)).await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
                 hooks.caches.ping(Duration::from_millis(100)).await;
                 upkeep::tidy(&queue, &journal, clock.accepted());
             }

@@ -117,7 +117,8 @@ impl World {
         let (dice, clock) = (Dice::of(seed), Clock::simulated(Timestamp(DAWN)));
         let trace = Trace::new(traced, clock);
         let scene = Scene::of(&dice);
-        let network = Network::new(dice.clone(), trace.clone(), scene.calm);
+        let slow = dice.chance(200);
+        let network = Network::new(dice.clone(), trace.clone(), scene.calm, slow);
         let caches = ["inner", "outer"].into_iter().take(dice.number(1..=2) as usize);
         let caches: Vec<_> = caches.map(|name| SimCache::new(name, network.clone(), clock)).collect();
         // A `guard` of zero says that there is none between decache and its store.
@@ -161,7 +162,7 @@ impl World {
         for phase in 0..PHASES {
             note!(self.trace, "phase {phase}, calm: {}", self.scene.calm);
             self.network.calm(self.scene.calm);
-            for _ in 0..self.dice.number(10..=26) {
+            for _ in 0..self.dice.number(8..=20) {
                 self.happen();
             }
             self.until_quiet().await?;
@@ -172,57 +173,77 @@ impl World {
 
     /// Lets something happen within the phase.
     fn happen(self: &Arc<Self>) {
-        let dice = &self.dice;
-        let world = self.clone();
-        let at = dice.millis(0..=PHASE);
-        match dice.number(0..=99) {
-            0..=9 if !self.scene.calm => {
-                let process = dice.pick(&self.processes).clone();
-                let down = match dice.chance(250) {
-                    // About as long as an invalidation is remembered.
-                    true => dice.millis(HORIZON - 60..=HORIZON + 80),
-                    false => dice.millis(1..=60),
-                };
-                self.actors.spawn(async move {
-                    tokio::time::sleep(at).await;
-                    process.crash();
-                    tokio::time::sleep(down).await;
-                    process.start().await;
-                });
-            }
-            10..=14 if !self.scene.calm => {
-                let outages: Vec<Outage> = self.outages();
-                let (outage, length) = (dice.pick(&outages).clone(), dice.millis(10..=150));
-                self.actors.spawn(async move {
-                    tokio::time::sleep(at).await;
-                    note!(world.trace, "a store or cache is away");
-                    outage.set(true);
-                    tokio::time::sleep(length).await;
-                    outage.set(false);
-                });
-            }
-            15..=39 => {
-                let written = dice.pick(&self.scene.written);
-                let api = self.api();
-                let author = dice.number(7..=self.scene.authors);
-                // A feed changes with the posts in it alone.
-                let entity = match &*written.resource_type {
-                    "Feeds" => entity("Posts", 1),
-                    _ => written.clone(),
-                };
-                self.actors.spawn(async move {
-                    tokio::time::sleep(at).await;
-                    api.write(entity, author).await;
-                });
-            }
-            _ => {
-                let (api, wanted) = (self.api(), self.wanted());
-                self.actors.spawn(async move {
-                    tokio::time::sleep(at).await;
-                    api.read(wanted).await;
-                });
-            }
+        let at = self.dice.millis(0..=PHASE);
+        match self.dice.number(0..=99) {
+            0..=5 if !self.scene.calm => self.crash(at),
+            6..=9 if !self.scene.calm => self.fail(at),
+            10..=19 => self.write(at, self.dice.pick(&self.scene.written)),
+            20..=31 => self.race(at),
+            _ => self.read(at, self.wanted()),
         }
+    }
+
+    /// A write, and reads that begin about when it is committed; at times whoever has to tell of them dies.
+    fn race(self: &Arc<Self>, at: Duration) {
+        let dice = &self.dice;
+        let entity = dice.pick(&self.scene.written);
+        let hot = Wanted { entity: entity.clone(), ..self.wanted() };
+        self.write(at, entity);
+        for _ in 0..dice.number(1..=3) {
+            self.read(at + dice.millis(0..=14), hot.clone());
+        }
+        if !self.scene.calm && dice.chance(350) {
+            self.crash(at + dice.millis(5..=45));
+        }
+    }
+
+    fn read(self: &Arc<Self>, at: Duration, wanted: Wanted) {
+        let api = self.api();
+        self.actors.spawn(async move {
+            tokio::time::sleep(at).await;
+            api.read(wanted).await;
+        });
+    }
+
+    fn write(self: &Arc<Self>, at: Duration, written: &Entity) {
+        let (api, author) = (self.api(), self.dice.number(7..=self.scene.authors));
+        // A feed changes with the posts in it alone.
+        let (changed, author) = match &*written.resource_type {
+            "Feeds" => (entity("Posts", 1), written.id.parse().unwrap()),
+            _ => (written.clone(), author),
+        };
+        self.actors.spawn(async move {
+            tokio::time::sleep(at).await;
+            api.write(changed, author).await;
+        });
+    }
+
+    /// A process dies, for a moment or for about as long as an invalidation is remembered.
+    fn crash(self: &Arc<Self>, at: Duration) {
+        let dice = &self.dice;
+        let process = dice.pick(&self.processes).clone();
+        let long = dice.chance(500) && (self.scene.has("Notes") || self.scene.has("Items"));
+        let down = if long { dice.millis(HORIZON - 40..=HORIZON + 110) } else { dice.millis(1..=60) };
+        self.actors.spawn(async move {
+            tokio::time::sleep(at).await;
+            process.crash();
+            tokio::time::sleep(down).await;
+            process.start().await;
+        });
+    }
+
+    /// The store or a cache is away for a while.
+    fn fail(self: &Arc<Self>, at: Duration) {
+        let outages: Vec<Outage> = self.outages();
+        let outage = self.dice.pick(&outages).clone();
+        let (length, trace) = (self.dice.millis(10..=150), self.trace.clone());
+        self.actors.spawn(async move {
+            tokio::time::sleep(at).await;
+            note!(trace, "a store or cache is away");
+            outage.set(true);
+            tokio::time::sleep(length).await;
+            outage.set(false);
+        });
     }
 
     fn outages(&self) -> Vec<Outage> {
@@ -284,7 +305,7 @@ impl World {
         let mut quiet_for = 0;
         // What a process has just begun may not be seen yet.
         while quiet_for < 2 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
             let provisional = self.caches.iter().any(|cache| cache.living().iter().any(|copy| !copy.raised));
             let quiet = self.actors.is_empty()
                 && self.network.flying.is_empty()
