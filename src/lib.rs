@@ -7,6 +7,15 @@
 //! jobs that follow from it go back to the queue. Who holds what is shown by [`lookup`]. [`app`] wires all of this, and
 //! [`cli`] starts it.
 
+#[cfg(test)]
+extern crate self as decache;
+
+/// The simulated store keeps the contract that the real ones keep.
+#[cfg(test)]
+#[macro_use]
+#[path = "../tests/relations/contract/mod.rs"]
+mod contract;
+
 pub mod app;
 pub mod caches;
 mod clause;

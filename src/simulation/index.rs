@@ -127,7 +127,8 @@ impl Index {
     /// About `limit` members from a position on; a position is in one page.
     pub(super) fn walk(&mut self, entity: &Entity, from: Position, limit: usize, now: Timestamp) -> Page {
         let members = &self.record_of(entity, now).members;
-        let living = members.iter().filter(|(_, value)| value.expires_at > now);
+        let first = (from, Member { holder: HolderId([0; 16]), variant: None });
+        let living = |(_, value): &(&(Position, Member), &Value)| value.expires_at > now;
         let held = |((_, member), value): (&(Position, Member), &Value)| Held {
             member: member.clone(),
             stamp: value.stamp,
@@ -135,12 +136,12 @@ impl Index {
         };
         if !holds(Clause::NoPagingByRank) {
             let rank = from.0 as usize;
-            let held: Vec<Held> = living.skip(rank).take(limit).map(held).collect();
+            let held: Vec<Held> = members.iter().filter(living).skip(rank).take(limit).map(held).collect();
             let next = (held.len() == limit).then(|| Position((rank + limit) as u32));
             return Page { held, next };
         }
         let mut page: Vec<Held> = Vec::new();
-        for found in living.filter(|((position, _), _)| *position >= from) {
+        for found in members.range(first..).filter(living) {
             let position = found.0.0;
             if page.len() >= limit && page.last().is_some_and(|last| last.member.position() != position) {
                 return Page { held: page, next: Some(position) };

@@ -4,7 +4,10 @@
 //!
 //! `scripts/simulate` runs as many worlds as one likes, and shows one of them step by step.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use config::Config;
 use world::{Seen, World};
@@ -25,6 +28,8 @@ mod world;
 
 /// Worlds of the tests.
 const SEEDS: u64 = 5000;
+/// Tests that share them.
+const PARTS: u64 = 4;
 
 thread_local! {
     static CONFIG: Arc<Config> = Arc::new(Config::read());
@@ -54,29 +59,104 @@ fn simulate(seed: u64, traced: bool) -> Ran {
     })
 }
 
-#[test]
-fn one() {
-    let n: u64 = std::env::var("SEED").map_or(0, |n| n.parse().unwrap());
-    let ran = simulate(n, true);
-    println!("{}\n{:?}", ran.trace, ran.result);
+fn some_worlds(part: u64) {
+    let mut all = Seen::default();
+    let worlds = SEEDS / PARTS;
+    for seed in part * worlds..(part + 1) * worlds {
+        match simulate(seed, false).result {
+            Ok(seen) => all = all + seen,
+            Err(violation) => panic!("{}", told(seed, &violation)),
+        }
+    }
+    println!("{worlds} worlds: {all:?}");
+    assert!(all.living > worlds as usize, "hardly a copy lives: {all:?}");
+    assert!(all.gone * 5 < all.kept, "too many copies of what nobody writes are evicted: {all:?}");
+}
+
+fn told(seed: u64, violation: &str) -> String {
+    format!("seed {seed}: {violation}\n`scripts/simulate --seed {seed}` shows it step by step")
 }
 
 #[test]
-fn smoke() {
-    let n: u64 = std::env::var("N").map_or(200, |n| n.parse().unwrap());
-    let (mut living, mut kept, mut gone) = (0, 0, 0);
-    for seed in 0..n {
-        match simulate(seed, false).result {
-            Ok(seen) => {
-                living += seen.living;
-                kept += seen.kept;
-                gone += seen.gone;
-            }
-            Err(violation) => {
-                println!("{}", simulate(seed, true).trace);
-                panic!("seed {seed}: {violation}");
-            }
-        }
+fn the_promise_holds_in_the_first_worlds() {
+    some_worlds(0);
+}
+
+#[test]
+fn the_promise_holds_in_the_next_worlds() {
+    some_worlds(1);
+}
+
+#[test]
+fn the_promise_holds_in_still_more_worlds() {
+    some_worlds(2);
+}
+
+#[test]
+fn the_promise_holds_in_the_last_worlds() {
+    some_worlds(3);
+}
+
+#[test]
+fn a_seed_always_gives_the_same_world() {
+    for seed in 0..20 {
+        let (one, other) = (simulate(seed, true), simulate(seed, true));
+        assert!(one.trace.lines().count() > 10, "seed {seed}: {}", one.trace);
+        assert_eq!(one.trace, other.trace, "seed {seed}");
     }
-    println!("living {living} kept {kept} gone {gone}");
+}
+
+/// What `scripts/simulate` runs: worlds from `DECACHE_SIMULATE_FROM` on, `DECACHE_SIMULATE_SEEDS` of them.
+#[test]
+#[ignore = "takes as long as it is asked to: scripts/simulate"]
+fn as_many_worlds_as_are_asked_for() {
+    let (from, seeds) = (asked("DECACHE_SIMULATE_FROM", 0), asked("DECACHE_SIMULATE_SEEDS", 100_000));
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
+    let (next, found) = (AtomicU64::new(from), AtomicBool::new(false));
+    let all = Mutex::new(Seen::default());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !found.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + seeds {
+                        break;
+                    }
+                    match simulate(seed, false).result {
+                        Ok(seen) => {
+                            let mut all = all.lock().unwrap();
+                            *all = *all + seen;
+                        }
+                        Err(violation) => {
+                            found.store(true, Ordering::Relaxed);
+                            println!("{}", told(seed, &violation));
+                        }
+                    }
+                    let done = seed + 1 - from;
+                    if done.is_multiple_of(100_000) {
+                        println!("{done} worlds");
+                    }
+                }
+            });
+        }
+    });
+    println!("{:?}", all.lock().unwrap());
+    assert!(!found.load(Ordering::Relaxed), "a promise was broken: see above");
+}
+
+/// What `scripts/simulate --seed` runs.
+#[test]
+#[ignore = "shows one world: scripts/simulate --seed"]
+fn one_world_step_by_step() {
+    let seed = asked("DECACHE_SIMULATE_SEED", 0);
+    let Ran { result, trace } = simulate(seed, true);
+    println!("{trace}");
+    match result {
+        Ok(seen) => println!("the promise holds: {seen:?}"),
+        Err(violation) => panic!("seed {seed}: {violation}"),
+    }
+}
+
+fn asked(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |number| number.parse().expect(name))
 }

@@ -206,3 +206,14 @@ impl Relations for SimStore {
         Box::pin(self.ask(|_, _| ()))
     }
 }
+
+mod tests {
+    use super::*;
+    use crate::contract::Opened;
+
+    async fn open() -> Opened {
+        (Box::new(SimStore::new(None, Clock::start(), usize::MAX)), Box::new(()))
+    }
+
+    sentences!(open);
+}

@@ -81,6 +81,15 @@ pub(super) struct Seen {
     pub(super) gone: usize,
 }
 
+impl std::ops::Add for Seen {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        let Self { living, kept, gone } = self;
+        Self { living: living + more.living, kept: kept + more.kept, gone: gone + more.gone }
+    }
+}
+
 impl Scene {
     fn of(dice: &Dice) -> Self {
         let kinds = ["Posts", "Notes", "Items"];
