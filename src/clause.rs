@@ -88,8 +88,10 @@ clauses! {
     UndatedWins,
     /// 9: of two reads the lowest generation counts.
     LowestGeneration,
-    /// 9: a read with a generation and one without make one that neither vouches for.
-    MixedIsUndated,
+    /// 9: a read with a generation and one without make one that any `stale` makes stale.
+    MixedIsStale,
+    /// 3, 9: and are as old as the older of them.
+    MixedKeepsItsAge,
     /// 9: a relationship lasts as long as the longest-lived of the copies.
     LatestCopyEnd,
     /// 9: a job is worth doing as long as any whose work it does.

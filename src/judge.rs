@@ -8,6 +8,9 @@ use crate::{
     relations::Stale,
 };
 
+/// The generation of a read that any `stale` makes stale. Its age is told by its time alone.
+pub const ANY_STALE: u64 = 0;
+
 /// What a read tells of when it began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ReadTime {
@@ -81,7 +84,7 @@ pub fn judge(read: ReadTime, stale: Option<Stale>, now: Timestamp, margins: Marg
         if stale.is_some_and(|stale| asked_at.0 < stale.generation) && holds(Clause::GenerationTested) {
             return Verdict::Evict(Reason::Generation);
         }
-        if is_old(asked_at) {
+        if is_old(if asked_at.0 == ANY_STALE { read.occurred_at.unwrap_or(asked_at) } else { asked_at }) {
             return Verdict::Evict(Reason::OlderThanHorizon);
         }
         if margins.guard.is_zero() || !holds(Clause::GuardBesideGeneration) {
@@ -177,6 +180,16 @@ mod tests {
         assert_eq!(judged(both(1_002_001), stale(1_000_001), 1_010_000), Keep);
         assert_eq!(judged(under(1_002_000), stale(1_000_001), 1_010_000), Evict(Reason::Stale));
         assert_eq!(judged(under(1_002_001), stale(1_000_001), 1_010_000), Keep);
+    }
+
+    #[test]
+    fn a_read_that_any_stale_makes_stale_goes_by_its_time_where_there_is_none() {
+        let read = ReadTime { occurred_at: Some(WRITE), generation: Some(ANY_STALE) };
+        assert_eq!(judged_without_guard(read, stale(1), 1_000_001), Evict(Reason::Generation));
+        assert_eq!(judged_without_guard(read, None, 1_000_000 + 3_599_999), Keep);
+        let forgotten_at = WRITE.after(HORIZON + 2 * GUARD).0;
+        assert_eq!(judged(read, None, forgotten_at), Evict(Reason::OlderThanHorizon));
+        assert_eq!(judged_without_guard(read, None, forgotten_at), Evict(Reason::OlderThanHorizon));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     clause::{Clause, holds},
     clock::Timestamp,
     job::{Job, JobType},
+    judge::ANY_STALE,
 };
 
 /// Makes `newer` do the work of both. The rule is that the survivor errs only toward evicting and toward tracking. The
@@ -26,15 +27,19 @@ pub(super) fn merge(newer: &mut Entry, older: &Entry) {
 /// The read that counts is the one that began first: a copy that it filled may be the one in the cache.
 fn merge_cache(newer: &mut Job, older: &Job) {
     (newer.occurred_at, newer.generation) = match (older.generation, newer.generation) {
-        (Some(a), Some(b)) => {
+        (Some(a), Some(b)) if a != ANY_STALE && b != ANY_STALE => {
             let generation = if holds(Clause::LowestGeneration) { a.min(b) } else { a.max(b) };
             (earliest(older.occurred_at, newer.occurred_at), Some(generation))
         }
         (None, None) => (earliest(older.occurred_at, newer.occurred_at), None),
-        _ if !holds(Clause::MixedIsUndated) => (newer.occurred_at, newer.generation),
-        // One read is judged by its generation, the other by its time. No single read stands for both but one
-        // that is evicted wherever there is any `stale`.
-        _ => (None, None),
+        _ if !holds(Clause::MixedIsStale) => (newer.occurred_at, newer.generation),
+        // One read is judged by its generation, the other by its time. No single read stands for both but one that is
+        // evicted wherever there is any `stale`, and once it is as old as the older of them.
+        _ => match earliest(began(older), began(newer)) {
+            Some(_) if !holds(Clause::MixedKeepsItsAge) => (None, None),
+            Some(began) => (Some(began), Some(ANY_STALE)),
+            None => (None, None),
+        },
     };
     if holds(Clause::LatestJobExpiry) {
         newer.expires_at = newer.expires_at.zip(older.expires_at).map(|(a, b)| a.max(b));
@@ -50,6 +55,16 @@ fn merge_cache(newer: &mut Job, older: &Job) {
             copy.user_id.clone_from(&older_copy.user_id);
         }
     }
+}
+
+/// When a read began, or was about to: a generation is a time of the store's clock.
+fn began(job: &Job) -> Option<Timestamp> {
+    let asked_at = job.generation.filter(|generation| *generation != ANY_STALE).map(Timestamp);
+    job.occurred_at
+        .zip(asked_at)
+        .map(|(began, asked_at)| began.min(asked_at))
+        .or(job.occurred_at)
+        .or(asked_at)
 }
 
 /// `None` is a read that began at an unknown time, and so earlier than any.

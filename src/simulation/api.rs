@@ -81,7 +81,7 @@ impl Api {
         }
         let Some(read) = self.begin(&wanted.entity, began).await else { return Ok(()) };
         self.pause(2).await?;
-        let lag = if world.has_guard(&wanted.entity) { world.dice.millis(0..=10) } else { Duration::ZERO };
+        let lag = if world.has_guard(&wanted.entity) { world.lag() } else { Duration::ZERO };
         let version = world.database.version(&wanted.entity, lag);
         let late = ReadTime { occurred_at: read.occurred_at.and(Some(self.clock.now())), ..read };
         let read = if holds(Clause::ReadTimeBeforeDatabase) { read } else { late };
@@ -94,11 +94,11 @@ impl Api {
         let dice = &self.world.dice;
         let (dated, generated) = match (&*entity.resource_type, dice.number(0..=9)) {
             ("Items", n) => (n < 5, true),
-            (_, 0..=5) => (true, false),
-            (_, 6 | 7) => (false, true),
-            (_, 8) => (true, true),
-            ("Notes", _) => (true, false),
-            _ => (false, false),
+            ("Notes", 0 | 1) => (true, false),
+            (_, 0 | 1) => (false, false),
+            (_, 2..=6) => (true, false),
+            (_, 7 | 8) => (false, true),
+            _ => (true, true),
         };
         let generation = match generated {
             false => None,

@@ -13,15 +13,14 @@ use crate::{
     secret::HolderId,
 };
 
-/// A vault entry outlives its last relationship by this.
-const VAULT_OUTLIVES: Duration = Duration::from_millis(500);
-
 /// Everything in one server.
 #[derive(Default)]
 pub(super) struct Index {
     entities: BTreeMap<Entity, Record>,
     vault: BTreeMap<HolderId, VaultEntry>,
     pub(super) secret: Option<String>,
+    /// A vault entry outlives its last relationship by this.
+    vault_outlives: Duration,
     stamps: u64,
 }
 
@@ -48,8 +47,12 @@ struct VaultEntry {
 }
 
 impl Index {
+    pub(super) fn new(vault_outlives: Duration) -> Self {
+        Self { vault_outlives, ..Self::default() }
+    }
+
     pub(super) fn put_in_vault(&mut self, recording: &Recording, now: Timestamp) {
-        let expires_at = recording.expires_at.after(VAULT_OUTLIVES);
+        let expires_at = recording.expires_at.after(self.vault_outlives);
         let known = self.vault.get_mut(&recording.member.holder).filter(|entry| entry.expires_at > now);
         match known {
             Some(entry) => {

@@ -22,7 +22,7 @@ impl Disk {
     pub(super) fn replay(&self, now: Accepted) -> Vec<ReplayedJob> {
         let records = self.records.lock().unwrap();
         let jobs = replay_plain(records.iter().map(|(segment, plain)| (*segment, &**plain)), now);
-        if holds(Clause::ReplayMerges) { jobs } else { last_of_each_key(jobs) }
+        if holds(Clause::ReplayMerges) { jobs } else { last_of_each_key(&jobs) }
     }
 }
 
@@ -96,7 +96,7 @@ impl SimJournal {
     /// As a journal would do it that supersedes by itself, without a merge.
     fn let_superseded_go(&self) {
         let jobs = self.disk.replay(self.clock.accepted());
-        let last = last_of_each_key(jobs.clone());
+        let last = last_of_each_key(&jobs);
         let superseded = jobs.into_iter().filter(|job| !last.contains(job)).map(|(_, kept)| kept).collect();
         let record = Record::new([], superseded, self.clock.accepted()).unwrap();
         self.disk.records.lock().unwrap().push((self.segment, record.plain().to_vec()));
@@ -144,7 +144,7 @@ impl Journal for SimJournal {
 }
 
 /// As a replay would do it that lets the later of two jobs replace the earlier one without a merge.
-fn last_of_each_key(jobs: Vec<ReplayedJob>) -> Vec<ReplayedJob> {
+fn last_of_each_key(jobs: &[ReplayedJob]) -> Vec<ReplayedJob> {
     let is_last = |(index, ((job, _), _)): &(usize, &ReplayedJob)| {
         !jobs[index + 1..].iter().any(|((later, _), _)| later.key == job.key)
     };

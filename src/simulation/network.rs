@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::{dice::Dice, trace::Trace};
 
 /// How long anybody waits for an answer.
-const TIMEOUT: Duration = Duration::from_millis(100);
+const TIMEOUT: Duration = Duration::from_millis(150);
 /// Messages of a thousand that are lost while the network is not calm.
 const LOST: u64 = 8;
 
@@ -76,7 +76,7 @@ impl Network {
     /// How long a message takes: mostly short, seldom longer than anybody waits.
     fn way(&self) -> u64 {
         let longest = match self.dice.number(0..=99) {
-            0..=9 if self.slow => 90,
+            0..=9 if self.slow => 140,
             0..=64 => 2,
             65..=89 => 10,
             90..=97 => 40,

@@ -24,6 +24,9 @@ use crate::{
     secret::HolderId,
 };
 
+/// How much a vault entry outlives its last relationship in a world: short, so that one that is not extended is missed.
+const SHORT: Duration = Duration::from_millis(500);
+
 /// Cloning shares the server.
 #[derive(Clone)]
 pub(super) struct SimStore {
@@ -39,7 +42,9 @@ pub(super) struct SimStore {
 
 impl SimStore {
     pub(super) fn new(network: Option<Network>, clock: Clock, page: usize) -> Self {
-        Self { network, outage: Outage::default(), clock, index: Arc::default(), page }
+        let vault_outlives = if network.is_some() { SHORT } else { Duration::from_secs(60) };
+        let index = Arc::new(Mutex::new(Index::new(vault_outlives)));
+        Self { network, outage: Outage::default(), clock, index, page }
     }
 
     /// Until when a member is tracked, by the server's clock; looked at from outside.

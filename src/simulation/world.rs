@@ -27,8 +27,10 @@ use crate::{
     event::Entity,
 };
 
-/// The most that one clock is ahead of another. With the lag of replicas it is less than any `guard`.
+/// The most that one clock is ahead of another, in milliseconds.
 const SKEW: u64 = 8;
+/// The most that a replica is behind. Together they are less than any `guard`.
+const LAG: u64 = 30;
 /// The shorter `horizon` of those that are configured.
 const HORIZON: u64 = 600;
 const PHASES: usize = 2;
@@ -95,7 +97,7 @@ impl Scene {
         let kinds = ["Posts", "Notes", "Items"];
         let calm = dice.chance(150);
         let kind = *dice.pick(&kinds);
-        let other = *dice.pick(&kinds);
+        let (other, unwritten) = (*dice.pick(&kinds), *dice.pick(&kinds));
         let mut written = vec![entity(kind, 1), entity(other, 2)];
         written.dedup();
         let authors = 7..=dice.number(7..=8);
@@ -105,7 +107,7 @@ impl Scene {
         Self {
             calm,
             written,
-            unwritten: entity(*dice.pick(&kinds), 99),
+            unwritten: entity(unwritten, 99),
             authors: *authors.end(),
             users: dice.number(1..=3),
             pages: dice.number(0..=2),
@@ -232,7 +234,7 @@ impl World {
         let dice = &self.dice;
         let process = dice.pick(&self.processes).clone();
         let long = dice.chance(500) && (self.scene.has("Notes") || self.scene.has("Items"));
-        let down = if long { dice.millis(HORIZON - 40..=HORIZON + 110) } else { dice.millis(1..=60) };
+        let down = if long { dice.millis(HORIZON - 50..=HORIZON + 140) } else { dice.millis(1..=60) };
         self.actors.spawn(async move {
             tokio::time::sleep(at).await;
             process.crash();
@@ -274,6 +276,11 @@ impl World {
         let tokens = ["tok-alice", "tok-bob", "tok-carol"];
         let token = tokens[dice.number(0..=self.scene.users - 1) as usize];
         Wanted { entity, token, page: dice.number(0..=self.scene.pages) }
+    }
+
+    /// How far a replica is behind.
+    pub(super) fn lag(&self) -> Duration {
+        self.dice.millis(0..=*self.dice.pick(&[2, LAG]))
     }
 
     pub(super) fn next_id(&self) -> u64 {
