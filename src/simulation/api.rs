@@ -83,9 +83,9 @@ impl Api {
         self.pause(2).await?;
         let lag = if world.has_guard(&wanted.entity) { world.lag() } else { Duration::ZERO };
         let version = world.database.version(&wanted.entity, lag);
+        self.slow_fill().await?;
         let late = ReadTime { occurred_at: read.occurred_at.and(Some(self.clock.now())), ..read };
         let read = if holds(Clause::ReadTimeBeforeDatabase) { read } else { late };
-        self.slow_fill().await?;
         self.fill(wanted, named, version, read).await
     }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    api::{Api, Wanted},
+    api::{Api, PROVISIONAL, Wanted},
     cache::{Copy, SimCache},
     config::Config,
     database::Database,
@@ -322,7 +322,10 @@ impl World {
         // What a process has just begun may not be seen yet.
         while quiet_for < 2 {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            let provisional = self.caches.iter().any(|cache| cache.living().iter().any(|copy| !copy.raised));
+            // What an API that died has left is gone before long.
+            let soon = self.clock.now().after(PROVISIONAL);
+            let is_provisional = |copy: &Copy| !copy.raised && copy.expires_at <= soon;
+            let provisional = self.caches.iter().any(|cache| cache.living().iter().any(is_provisional));
             let quiet = self.actors.is_empty()
                 && self.network.flying.is_empty()
                 && self.processes.iter().all(|process| process.is_quiet())
