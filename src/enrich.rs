@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    clause::{Clause, holds},
     event::{AccessToken, Event, EventError},
     job::{Accepted, CopyHeld, Job, JobId, JobKey, JobType},
     resource::{Resource, Resources},
@@ -79,7 +80,7 @@ impl Enrichment<'_> {
 
     fn key(&self, event: &Event, route: &Route<'_>, copy: Option<&CopyHeld>, follows: bool) -> JobKey {
         let mut key = key::of(event, route, copy, self.holder_id);
-        if follows {
+        if follows && holds(Clause::FollowedInKey) {
             self.rules.add_followed(&mut key, &event.payload);
         }
         key.finish()
