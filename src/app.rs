@@ -12,10 +12,10 @@ mod build;
 mod debts;
 mod monitor;
 mod reconcile;
-mod replay;
+pub(crate) mod replay;
 
 use build::Parts;
-pub use build::check;
+pub use build::{Checked, check};
 pub use reconcile::reconcile;
 
 use crate::{

@@ -58,12 +58,25 @@ impl Tick {
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     began: tokio::time::Instant,
+    /// In a simulation: the wall-clock time at which it began, from where on it goes with the monotonic one.
+    #[cfg(test)]
+    simulated: Option<Timestamp>,
 }
 
 impl Clock {
     /// A clock whose ticks begin at zero.
     pub fn start() -> Self {
-        Self { began: tokio::time::Instant::now() }
+        Self {
+            began: tokio::time::Instant::now(),
+            #[cfg(test)]
+            simulated: None,
+        }
+    }
+
+    /// A clock whose wall-clock time is `now`, and goes on as tokio's time does.
+    #[cfg(test)]
+    pub(crate) fn simulated(now: Timestamp) -> Self {
+        Self { simulated: Some(now), ..Self::start() }
     }
 
     /// Monotonic time since [`Clock::start`].
@@ -84,6 +97,10 @@ impl Clock {
     /// Wall-clock time.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     pub fn now(&self) -> Timestamp {
+        #[cfg(test)]
+        if let Some(began_at) = self.simulated {
+            return began_at.after(self.began.elapsed());
+        }
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Timestamp(millis(since_epoch.unwrap_or_default()))
     }

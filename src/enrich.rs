@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    clause::{Clause, holds},
     event::{AccessToken, Entity, Event, EventError},
     job::{Accepted, CopyHeld, Job, JobId, JobKey, JobType},
     resource::{Resource, Resources},
@@ -115,7 +116,7 @@ impl Enrichment<'_> {
         follows: bool,
     ) -> JobKey {
         let mut key = key::of(event, route, subject, self.holder_id);
-        if follows {
+        if follows && holds(Clause::FollowedInKey) {
             self.rules.add_followed(&mut key, &event.payload);
         }
         key.finish()

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use crate::{queue::Tally, relations::Position};
+use crate::{
+    clause::{Clause, holds},
+    queue::Tally,
+    relations::Position,
+};
 
 /// A lap around all positions. It may begin anywhere, so that starting again does not put off the members ahead.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -78,6 +82,7 @@ impl FanOut {
         match next {
             Some(next) => self.next = next,
             None if self.wrapped || self.began == Position::default() => return true,
+            None if !holds(Clause::LapIsWhole) => return true,
             None => {
                 self.wrapped = true;
                 self.next = Position::default();

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, debug_span};
 
 use crate::{
+    clause::{Clause, holds},
     clock::Clock,
     enrich::Enrichment,
     event::{Entity, Event, EventError},
@@ -247,7 +248,12 @@ impl Ingest {
             // A client that has gone learns nothing, and loses nothing.
             let _ = answer.send(pushed);
         };
-        self.journal.write(record, Box::new(then));
+        if holds(Clause::AcceptedWhenKept) {
+            self.journal.write(record, Box::new(then));
+        } else {
+            self.journal.write(record, Box::new(|_| ()));
+            then(Ok(0));
+        }
         let (pushed, watch) = answered.await.map_err(|_| IngestError::Stopping)??;
         self.count_superseded(&types, &pushed);
         let queued = of_event.into_iter().zip(pushed);

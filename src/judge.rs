@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
-use crate::{clock::Timestamp, relations::Stale};
+use crate::{
+    clause::{Clause, holds},
+    clock::Timestamp,
+    relations::Stale,
+};
+
+/// The generation of a read that any `stale` makes stale. Its age is told by its time alone.
+pub const ANY_STALE: u64 = 0;
 
 /// What a read tells of when it began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -104,21 +111,23 @@ pub fn judge_given(read: ReadTime, current: u64) -> Verdict {
 /// and is fresh. A read as old as the horizon counts as older: without a `guard` the mark is gone at that moment.
 pub fn judge(read: ReadTime, stale: Option<Stale>, now: Timestamp, margins: Margins) -> Verdict {
     let asked_at = read.generation.map(Timestamp);
+    let is_old = |began| holds(Clause::Horizon) && now.since(began) >= margins.horizon;
     if let Some(asked_at) = asked_at {
-        if stale.is_some_and(|stale| asked_at.0 < stale.generation) {
+        if stale.is_some_and(|stale| asked_at.0 < stale.generation) && holds(Clause::GenerationTested) {
             return Verdict::Evict(Reason::Generation);
         }
-        if now.since(asked_at) >= margins.horizon {
+        if is_old(if asked_at.0 == ANY_STALE { read.occurred_at.unwrap_or(asked_at) } else { asked_at }) {
             return Verdict::Evict(Reason::OlderThanHorizon);
         }
-        if margins.guard.is_zero() {
+        if margins.guard.is_zero() || !holds(Clause::GuardBesideGeneration) {
             return Verdict::Keep;
         }
     }
+    let guard = if holds(Clause::Guard) { margins.guard } else { Duration::ZERO };
     match (read.occurred_at.or(asked_at), stale) {
-        (Some(began), _) if now.since(began) >= margins.horizon => Verdict::Evict(Reason::OlderThanHorizon),
-        (Some(began), Some(stale)) if began <= stale.at.after(margins.guard) => Verdict::Evict(Reason::Stale),
-        (None, Some(_)) => Verdict::Evict(Reason::Undated),
+        (Some(began), _) if is_old(began) => Verdict::Evict(Reason::OlderThanHorizon),
+        (Some(began), Some(stale)) if began <= stale.at.after(guard) => Verdict::Evict(Reason::Stale),
+        (None, Some(_)) if holds(Clause::UndatedEvicted) => Verdict::Evict(Reason::Undated),
         _ => Verdict::Keep,
     }
 }
@@ -128,7 +137,7 @@ pub fn judge(read: ReadTime, stale: Option<Stale>, now: Timestamp, margins: Marg
 /// that is older than the mark may live to see is older than the horizon, which [`judge`] tests.
 pub fn judge_revoked(read: ReadTime, revoked: Option<Timestamp>, guard: Duration) -> Verdict {
     let Some(revoked) = revoked else { return Verdict::Keep };
-    let asked_at = read.generation.map(Timestamp);
+    let asked_at = read.generation.filter(|generation| *generation != ANY_STALE).map(Timestamp);
     match [read.occurred_at, asked_at].into_iter().flatten().min() {
         Some(began) if began > revoked.after(guard) => Verdict::Keep,
         _ => Verdict::Evict(Reason::Revoked),
@@ -225,6 +234,16 @@ mod tests {
     }
 
     #[test]
+    fn a_read_that_any_stale_makes_stale_goes_by_its_time_where_there_is_none() {
+        let read = ReadTime { occurred_at: Some(WRITE), generation: Some(ANY_STALE) };
+        assert_eq!(judged_without_guard(read, stale(1), 1_000_001), Evict(Reason::Generation));
+        assert_eq!(judged_without_guard(read, None, 1_000_000 + 3_599_999), Keep);
+        let forgotten_at = WRITE.after(HORIZON + 2 * GUARD).0;
+        assert_eq!(judged(read, None, forgotten_at), Evict(Reason::OlderThanHorizon));
+        assert_eq!(judged_without_guard(read, None, forgotten_at), Evict(Reason::OlderThanHorizon));
+    }
+
+    #[test]
     fn an_undated_read_goes_where_there_was_any_invalidation() {
         assert_eq!(judged(ReadTime::default(), stale(1), 9_000_000), Evict(Reason::Undated));
         assert_eq!(judged(ReadTime::default(), None, 9_000_000), Keep);
@@ -249,6 +268,8 @@ mod tests {
         assert_eq!(judged(both(1_000_000, 1_000_001)), gone);
         assert_eq!(judged(both(1_000_001, 1_000_000)), gone);
         assert_eq!(judged(both(1_000_001, 1_000_001)), Keep);
+        let merged = |time| judged(both(time, ANY_STALE));
+        assert_eq!((merged(1_000_000), merged(1_000_001)), (gone, Keep), "its time is that of the older");
     }
 
     proptest! {

@@ -7,8 +7,18 @@
 //! jobs that follow from it go back to the queue. Who holds what is shown by [`lookup`]. [`app`] wires all of this, and
 //! [`cli`] starts it.
 
+#[cfg(test)]
+extern crate self as decache;
+
+/// The simulated store keeps the contract that the real ones keep.
+#[cfg(test)]
+#[macro_use]
+#[path = "../tests/relations/contract/mod.rs"]
+mod contract;
+
 pub mod app;
 pub mod caches;
+mod clause;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -36,6 +46,8 @@ pub mod resolver;
 pub mod resource;
 pub mod rules;
 pub mod secret;
+#[cfg(test)]
+mod simulation;
 pub mod telemetry;
 pub mod template;
 pub mod tls;

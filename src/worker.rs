@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span};
 
 use crate::{
+    clause::{Clause, holds},
     clock::Clock,
     hooks::Hooks,
     job::{Job, JobType},
@@ -55,6 +56,9 @@ impl Worker {
                     Done::Reads => reads -= 1,
                 },
                 taken = self.queue.take(room), if has_room => {
+                    if !holds(Clause::KeptUntilEnded) {
+                        taken.iter().for_each(|attempt| self.journal.forget(attempt.kept.clone()));
+                    }
                     let (batch, removals): (Vec<_>, Vec<_>) =
                         taken.into_iter().partition(|attempt| !attempt.job.job_type.fans_out());
                     fan_outs += removals.len();
@@ -96,7 +100,7 @@ impl Worker {
     /// job is held after its end, the end comes later.
     fn settle(&self, mut ran: Ran, outcome: Outcome) {
         let follow_ups = outcome.follow_ups();
-        if follow_ups.is_empty() {
+        if follow_ups.is_empty() || !holds(Clause::FollowUpsBeforeEnd) {
             return self.give_back(&ran, outcome, 0);
         }
         ran.let_go = ends_with_follow_ups(&outcome) && self.hooks.window.span().is_zero();

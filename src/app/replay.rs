@@ -4,7 +4,10 @@ use anyhow::Context;
 use tracing::{info, warn};
 
 use super::build::Parts;
-use crate::journal::{Damage, Log, Replayed};
+use crate::{
+    journal::{Damage, Journal, Log, Replayed, ReplayedJob},
+    queue::Queue,
+};
 
 /// Jobs that are queued between two breaths.
 const AT_ONCE: usize = 10_000;
@@ -17,6 +20,15 @@ pub(super) async fn replay(parts: &Parts) -> anyhow::Result<()> {
     let Replayed { jobs, damage } = replayed.context("the journal cannot be read")?;
     tell_damage(parts, &damage);
     let total = jobs.len();
+    give_back(&parts.queue, &*parts.journal, jobs).await;
+    let took = parts.clock.tick().since(began);
+    info!(jobs = total, seconds = took.as_secs_f64(), "the journal is replayed");
+    parts.health.replaying(false);
+    Ok(())
+}
+
+/// Queues what the journal has kept, as if it had just been accepted.
+pub(crate) async fn give_back(queue: &Queue, journal: &dyn Journal, jobs: Vec<ReplayedJob>) {
     let mut jobs = jobs.into_iter().peekable();
     while jobs.peek().is_some() {
         let (mut waiting, mut dead) = (Vec::new(), Vec::new());
@@ -26,16 +38,12 @@ pub(super) async fn replay(parts: &Parts) -> anyhow::Result<()> {
                 Some(reason) => dead.push((job, reason, kept)),
             }
         }
-        parts.queue.push_kept(waiting);
+        queue.push_kept(waiting);
         for (job, reason, kept) in dead {
-            parts.journal.forget(parts.queue.put_dead(job, reason, kept));
+            journal.forget(queue.put_dead(job, reason, kept));
         }
         tokio::task::yield_now().await;
     }
-    let took = parts.clock.tick().since(began);
-    info!(jobs = total, seconds = took.as_secs_f64(), "the journal is replayed");
-    parts.health.replaying(false);
-    Ok(())
 }
 
 /// What could not be read is said once, byte for byte, and readiness keeps saying that there was something.

@@ -1,15 +1,19 @@
 //! `cache`: records that a holder has a copy, and evicts the copy where the read may be older than an invalidation.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use super::{HookError, Hooks, copy_keys, member_of};
 use crate::{
     caches::Awaited,
+    clause::{Clause, holds},
     clock::Timestamp,
     event::Entity,
     job::{CopyHeld, Job},
     judge::{ReadTime, Reason, Verdict, judge, judge_given, judge_revoked},
-    queue::{Attempt, Outcome, Phase},
+    queue::{Attempt, Ending, Outcome, Phase},
     relations::{Member, Recorded, Recording, Stamp, StoreError},
     resource::Resource,
     secret::VaultEntry,
@@ -26,6 +30,9 @@ pub(super) async fn run(hooks: &Hooks, attempts: &[Attempt]) -> Vec<Outcome> {
         match (Read::of(hooks, &attempt.job), attempt.phase) {
             (Err(error), _) => outcomes[index] = Some(failed(&error)),
             (Ok(read), Phase::Work) if !attempt.job.recheck => reads.push((index, read)),
+            (Ok(_), Phase::Evict(ending)) if !holds(evicting(ending)) => {
+                outcomes[index] = Some(evicted(hooks, &attempt.job, attempt.phase));
+            }
             (Ok(read), phase) => {
                 let deleted = delete_copies(hooks, &[&read]).await;
                 outcomes[index] = Some(settle(deleted, evicted(hooks, &attempt.job, phase)));
@@ -37,6 +44,13 @@ pub(super) async fn run(hooks: &Hooks, attempts: &[Attempt]) -> Vec<Outcome> {
         outcomes[index] = Some(outcome);
     }
     outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| failed(&HookError::NoResource))).collect()
+}
+
+fn evicting(ending: Ending) -> Clause {
+    match ending {
+        Ending::Expired => Clause::ExpiredEvicts,
+        Ending::Dead => Clause::DeadEvicts,
+    }
 }
 
 /// A copy that only has to go from caches that are still away, or are left out by now: it has gone from the others.
@@ -70,10 +84,11 @@ impl<'a> Read<'a> {
         let entry = VaultEntry { token: self.copy.token.clone(), user_id: self.copy.user_id.clone() };
         // A copy that a cache fills so much later lives so much longer.
         let fills = self.resource.recheck.unwrap_or_default();
+        let guard = if holds(Clause::TrackedForGuard) { self.resource.guard } else { Duration::ZERO };
         Recording {
             entity: self.job.entity.clone(),
             member: self.member.clone(),
-            expires_at: self.job.accepted_at.after(self.copy.life).after(self.resource.guard + fills),
+            expires_at: self.job.accepted_at.after(self.copy.life).after(guard + fills),
             vault: hooks.keys.seal(self.copy.holder, &entry),
             names_holder: entry.user_id.is_some(),
         }
@@ -104,9 +119,10 @@ async fn record(hooks: &Hooks, reads: &[Read<'_>]) -> Vec<Outcome> {
 /// What has been recorded stays recorded if an eviction fails: its job is tried again.
 async fn record_together(hooks: &Hooks, reads: &[Read<'_>]) -> Result<Vec<Outcome>, StoreError> {
     let (recordings, of_read) = fold(hooks, reads);
+    let too_early = hooks.clock.now();
     let recorded = hooks.relations.record(&recordings).await?;
     // Only now: a read that is older than the horizon may have missed a `stale` that has gone (DESIGN 7, rule 3).
-    let now = hooks.clock.now();
+    let now = if holds(Clause::HorizonAfterStale) { hooks.clock.now() } else { too_early };
     let stale: Vec<(usize, Stamp)> = reads
         .iter()
         .enumerate()
@@ -162,7 +178,7 @@ fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: Timestamp) 
 /// First the relationship, then the copy (DESIGN 7, rule 3). A holder who was recorded again meanwhile keeps the
 /// relationship: its stamp is another. Where caches may fill late the relationship is left to expire.
 async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> Result<(), HookError> {
-    let mut members: HashMap<&Entity, Vec<(Member, Stamp)>> = HashMap::new();
+    let mut members: BTreeMap<&Entity, Vec<(Member, Stamp)>> = BTreeMap::new();
     for (index, stamp) in stale {
         let read = &reads[*index];
         if read.resource.recheck.is_some() {
@@ -170,12 +186,19 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
         }
         members.entry(&read.job.entity).or_default().push((read.member.clone(), *stamp));
     }
+    let copies: Vec<&Read<'_>> = stale.iter().map(|(index, _)| &reads[*index]).collect();
+    if !holds(Clause::EvictionDropsFirst) {
+        delete_copies(hooks, &copies).await?;
+    }
     for (entity, members) in &members {
         // None has to linger: whoever runs this again knows the copy by the job.
         let forgotten = hooks.relations.forget(entity, members, Duration::ZERO).await;
         forgotten.map_err(|error| hooks.store_failed(error))?;
     }
-    delete_copies(hooks, &stale.iter().map(|(index, _)| &reads[*index]).collect::<Vec<_>>()).await
+    if !holds(Clause::EvictionDropsFirst) {
+        return Ok(());
+    }
+    delete_copies(hooks, &copies).await
 }
 
 async fn delete_copies(hooks: &Hooks, reads: &[&Read<'_>]) -> Result<(), HookError> {

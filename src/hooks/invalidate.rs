@@ -1,8 +1,11 @@
 //! `invalidate`: writes `stale`, then removes every copy that the index knows of, in turns of bounded length.
 
+use std::time::Duration;
+
 use super::{HookError, Hooks, copy_keys, lap, resolve};
 use crate::{
     caches::{CopyKey, Removal},
+    clause::{Clause, holds},
     fan_out::FanOut,
     job::Job,
     queue::{Attempt, Outcome},
@@ -13,7 +16,7 @@ use crate::{
 /// Members of one round: walk, vault, caches, index.
 const MEMBERS_PER_CHUNK: usize = 512;
 /// Chunks of one turn; then the job lets others go first, however many holders are left.
-const CHUNKS_PER_TURN: usize = 16;
+const CHUNKS_PER_TURN: usize = if cfg!(test) { 3 } else { 16 };
 /// Steps of giving back room after a fan-out. What is left is given back by later recordings and fan-outs.
 const COMPACT_CALLS: usize = 64;
 
@@ -30,20 +33,17 @@ pub(super) async fn run(hooks: &Hooks, attempt: &Attempt) -> Outcome {
 /// Goes on with the fan-out. Returns whether it is complete.
 async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, HookError> {
     let resource = hooks.resource(&job.entity)?;
+    let written = job.occurred_at.unwrap_or(job.accepted_at);
+    if !holds(Clause::WriteNeverTooOld) && hooks.clock.now().since(written) >= resource.horizon {
+        return Ok(true);
+    }
     if lap::take_up(hooks, fan_out)? {
         return Ok(true);
     }
-    // Another mark would make stale what was read since the first one.
-    if !fan_out.marked && !job.recheck {
-        let mark = StaleMark {
-            at: job.occurred_at.unwrap_or(job.accepted_at),
-            life: resource.horizon + 2 * resource.guard,
-        };
-        // `stale` first, then the members (DESIGN 7, rule 1).
-        let marked = hooks.relations.invalidate(&job.entity, mark).await;
-        marked.map_err(|error| hooks.store_failed(error))?;
+    // `stale` first, then the members (DESIGN 7, rule 1).
+    if holds(Clause::StaleBeforeMembers) {
+        mark(hooks, job, resource, fan_out).await?;
     }
-    fan_out.marked = true;
     fan_out.begin_turn(resource.recheck.is_none());
     let mut removal = hooks.caches.removal();
     if !resolve::next_page(hooks, &job.entity, resource, &mut removal, fan_out).await? {
@@ -52,10 +52,26 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
     let mut chunk = Chunk { hooks, job, resource, removal };
     for _ in 0..CHUNKS_PER_TURN {
         if chunk.remove_next(fan_out).await? {
-            return chunk.finish(fan_out).await.map(|()| true);
+            chunk.finish(fan_out).await?;
+            mark(hooks, job, resource, fan_out).await?;
+            return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Writes `stale`, where that has not been done for this fan-out. A recheck does not: another mark would make stale what was
+/// read since the first one.
+async fn mark(hooks: &Hooks, job: &Job, resource: &Resource, fan_out: &mut FanOut) -> Result<(), HookError> {
+    if !fan_out.marked && !job.recheck {
+        let skew = if holds(Clause::StaleOutlivesHorizon) { 2 * resource.guard } else { Duration::ZERO };
+        let at = job.occurred_at.unwrap_or(job.accepted_at);
+        let mark = StaleMark { at, life: resource.horizon + skew };
+        let marked = hooks.relations.invalidate(&job.entity, mark).await;
+        marked.map_err(|error| hooks.store_failed(error))?;
+    }
+    fan_out.marked = true;
+    Ok(())
 }
 
 /// What one chunk after the other works with.
@@ -74,16 +90,20 @@ impl Chunk<'_> {
         let page = relations.walk(&self.job.entity, fan_out.next(), MEMBERS_PER_CHUNK).await;
         let page = page.map_err(|error| self.hooks.store_failed(error))?;
         let (members, keys) = self.keys_of(&page.held, fan_out).await?;
+        if !holds(Clause::DroppedAfterDeletion) {
+            self.forget(&members).await?;
+        }
         let deleted = self.removal.delete(&keys).await;
         fan_out.tally.deleted += deleted.deleted;
-        match self.removal.failure() {
+        let failure = self.removal.failure();
+        if failure.is_some() && !holds(Clause::DroppedIfGoneEverywhere) {
+            self.forget(&members).await?;
+        }
+        match failure {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
                 fan_out.tally.matched += members.len() as u64;
-                let forgotten = relations
-                    .forget(&self.job.entity, &self.to_forget(members), self.hooks.window.span())
-                    .await;
-                forgotten.map_err(|error| self.hooks.store_failed(error))?;
+                self.forget(&members).await?;
                 fan_out.tally.absent += deleted.absent;
             }
             Some(failure) => {
@@ -124,11 +144,17 @@ impl Chunk<'_> {
         Ok((members, keys))
     }
 
+    async fn forget(&self, members: &[Held]) -> Result<(), HookError> {
+        let (entity, members) = (&self.job.entity, self.to_forget(members));
+        let forgotten = self.hooks.relations.forget(entity, &members, self.hooks.window.span()).await;
+        forgotten.map(drop).map_err(|error| self.hooks.store_failed(error))
+    }
+
     /// Those of the members that can be dropped, now that their copies are gone.
-    fn to_forget(&self, members: Vec<Held>) -> Vec<(Member, Stamp)> {
+    fn to_forget(&self, members: &[Held]) -> Vec<(Member, Stamp)> {
         let Some(age) = lap::least_age(self.hooks, self.job, self.resource) else { return Vec::new() };
-        let old = members.into_iter().filter(|held| held.age >= age);
-        old.map(|held| (held.member, held.stamp)).collect()
+        let old = members.iter().filter(|held| held.age >= age);
+        old.map(|held| (held.member.clone(), held.stamp)).collect()
     }
 
     /// The lap is complete: either all is gone, or the next attempt goes round again.

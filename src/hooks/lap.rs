@@ -8,6 +8,7 @@ use tracing::{debug, error};
 use super::{HookError, Hooks};
 use crate::{
     caches::{Awaited, Failure},
+    clause::{Clause, holds},
     fan_out::FanOut,
     job::Job,
     queue::Outcome,
@@ -38,7 +39,10 @@ pub(super) fn take_up(hooks: &Hooks, fan_out: &mut FanOut) -> Result<bool, HookE
 
 /// The lap is complete: either all is gone, or the next attempt goes round again.
 pub(super) fn finish(fan_out: &mut FanOut) -> Result<(), HookError> {
-    let Some(incomplete) = &fan_out.incomplete else { return Ok(()) };
+    let Some(incomplete) = fan_out.incomplete.as_deref().filter(|_| holds(Clause::FanOutGoesRoundAgain))
+    else {
+        return Ok(());
+    };
     let waits_for = fan_out.waits_for.iter().cloned().collect();
     let failure = Failure { sentence: incomplete.to_string(), waits_for };
     fan_out.restart();

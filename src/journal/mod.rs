@@ -19,7 +19,7 @@ mod writer;
 
 pub use log::{Log, Settings};
 pub use record::{Kept, Record};
-pub use replay::{Damage, Replayed};
+pub use replay::{Damage, Replayed, ReplayedJob};
 
 /// Where a job stands in the journal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -45,6 +45,19 @@ impl EntryId {
     pub fn again(now: Timestamp) -> Self {
         Self(JobId::new(now).as_u128())
     }
+}
+
+/// What records that were kept, each in its segment, leave to be done: as a journal that is read back.
+#[cfg(test)]
+pub(crate) fn replay_plain<'a>(
+    records: impl IntoIterator<Item = (u32, &'a [u8])>,
+    now: crate::job::Accepted,
+) -> Vec<ReplayedJob> {
+    let mut living = replay::Living::default();
+    for (segment, plain) in records {
+        assert!(living.apply(plain, segment, now), "a record that was kept can be read");
+    }
+    living.in_order()
 }
 
 /// Keeps jobs. A record is kept whole or not at all; later ones never without earlier ones.

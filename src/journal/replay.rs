@@ -17,7 +17,7 @@ use super::{
     segments,
 };
 use crate::{
-    job::{Accepted, JobId},
+    job::{Accepted, Job, JobId},
     secret::RecordKey,
 };
 
@@ -31,10 +31,13 @@ const PROGRESS_BYTES: usize = 64 << 20;
 #[derive(Debug, Default)]
 pub struct Replayed {
     /// Every job that has not ended, in the order of acceptance, where it stands, and why it is a dead letter, if so.
-    pub jobs: Vec<(ReadJob, Ref)>,
+    pub jobs: Vec<ReplayedJob>,
     /// What could not be read.
     pub damage: Vec<Damage>,
 }
+
+/// A job that was read back, why it is a dead letter, if it is one, and where it stands.
+pub type ReplayedJob = ((Job, Option<Box<str>>), Ref);
 
 /// Bytes that could not be read. The jobs in them, if any, are lost; jobs that ended in them run again.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -131,14 +134,14 @@ impl Reader<'_> {
 
 /// Jobs that have not ended yet.
 #[derive(Default)]
-struct Living {
+pub(super) struct Living {
     jobs: Vec<Option<(ReadJob, Ref)>>,
     places: HashMap<EntryId, usize>,
 }
 
 impl Living {
     /// Returns whether the record was understood.
-    fn apply(&mut self, plain: &[u8], segment: u32, now: Accepted) -> bool {
+    pub(super) fn apply(&mut self, plain: &[u8], segment: u32, now: Accepted) -> bool {
         let Ok(record) = postcard::from_bytes::<Written<'_>>(plain) else { return false };
         for ended in &record.ended {
             if let Some(place) = self.places.remove(&EntryId(*ended)) {
@@ -161,7 +164,7 @@ impl Living {
     }
 
     /// A job that was written again, and not let go as it was before, is as it was written last.
-    fn in_order(self) -> Vec<(ReadJob, Ref)> {
+    pub(super) fn in_order(self) -> Vec<(ReadJob, Ref)> {
         let written_again = |(job, kept): &(ReadJob, Ref)| kept.entry != EntryId::first(job.0.id);
         let all = self.jobs.iter().flatten();
         let last: HashMap<JobId, EntryId> =

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     caches::WaitsFor,
+    clause::{Clause, holds},
     clock::Tick,
     fan_out::FanOut,
     job::{CopyHeld, Job, JobKey},
@@ -103,7 +104,8 @@ impl Entry {
     pub(super) fn merge_key(&self) -> Option<JobKey> {
         self.job.superceedable.then(|| match self.phase {
             Phase::Work => self.job.key,
-            Phase::Evict(_) => JobKey(!self.job.key.0),
+            Phase::Evict(_) if holds(Clause::EvictingApart) => JobKey(!self.job.key.0),
+            Phase::Evict(_) => self.job.key,
         })
     }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::entry::Entry;
 use crate::{
     caches::WaitsFor,
+    clause::{Clause, holds},
     clock::Timestamp,
     job::{Job, JobType},
+    judge::ANY_STALE,
 };
 
 /// Makes `newer` do the work of both. The rule is that the survivor errs only toward evicting and toward tracking. The
@@ -29,41 +31,81 @@ pub(super) fn merge(newer: &mut Entry, older: &Entry) {
 /// The read that counts is the one that began first: a copy that it filled may be the one in the cache.
 fn merge_cache(newer: &mut Job, older: &Job) {
     (newer.occurred_at, newer.generation) = match (older.generation, newer.generation) {
-        (Some(a), Some(b)) => (earliest(older.occurred_at, newer.occurred_at), Some(a.min(b))),
+        (Some(a), Some(b)) if a != ANY_STALE && b != ANY_STALE => {
+            let generation = if holds(Clause::LowestGeneration) { a.min(b) } else { a.max(b) };
+            (earliest(older.occurred_at, newer.occurred_at), Some(generation))
+        }
         (None, None) => (earliest(older.occurred_at, newer.occurred_at), None),
-        // One read is judged by its generation, the other by its time. No single read stands for both but one
-        // that is evicted wherever there is any `stale`.
-        _ => (None, None),
+        _ if !holds(Clause::MixedIsStale) => (newer.occurred_at, newer.generation),
+        // One read is judged by its generation, the other by its time. No single read stands for both but one that is
+        // evicted wherever there is any `stale`, and once it is as old as the older of them.
+        _ => match earliest(began(older), began(newer)) {
+            Some(_) if !holds(Clause::MixedKeepsItsAge) => (None, None),
+            Some(began) => (Some(began), Some(ANY_STALE)),
+            None => (None, None),
+        },
     };
-    newer.expires_at = newer.expires_at.zip(older.expires_at).map(|(a, b)| a.max(b));
+    if holds(Clause::LatestJobExpiry) {
+        newer.expires_at = newer.expires_at.zip(older.expires_at).map(|(a, b)| a.max(b));
+    } else {
+        newer.expires_at = older.expires_at;
+    }
     if let (Some(copy), Some(older_copy)) = (newer.copy.as_deref_mut(), older.copy.as_deref()) {
         let older_end = older.accepted_at.after(older_copy.life);
-        copy.life = copy.life.max(older_end.since(newer.accepted_at));
+        if holds(Clause::LatestCopyEnd) {
+            copy.life = copy.life.max(older_end.since(newer.accepted_at));
+        }
         if copy.user_id.is_none() {
             copy.user_id.clone_from(&older_copy.user_id);
         }
     }
 }
 
+/// When a read began, or was about to: a generation is a time of the store's clock.
+fn began(job: &Job) -> Option<Timestamp> {
+    let asked_at = job.generation.filter(|generation| *generation != ANY_STALE).map(Timestamp);
+    job.occurred_at
+        .zip(asked_at)
+        .map(|(began, asked_at)| began.min(asked_at))
+        .or(job.occurred_at)
+        .or(asked_at)
+}
+
 /// `None` is a read that began at an unknown time, and so earlier than any.
 fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
-    a.zip(b).map(|(a, b)| a.min(b))
+    if !holds(Clause::UndatedWins) {
+        return a.min(b).or(a.max(b));
+    }
+    let which = if holds(Clause::EarliestRead) { Ord::min } else { Ord::max };
+    a.zip(b).map(|(a, b)| which(a, b))
 }
 
 /// One fan-out serves both writes if `stale` covers the later one. Its latency counts from the first.
 fn merge_invalidate(newer: &mut Job, older: &Job) {
-    newer.occurred_at = newer.occurred_at.max(older.occurred_at);
-    newer.generation = newer.generation.max(older.generation);
+    if holds(Clause::LatestWrite) {
+        newer.occurred_at = newer.occurred_at.max(older.occurred_at);
+    } else {
+        newer.occurred_at = newer.occurred_at.min(older.occurred_at);
+    }
+    if holds(Clause::HighestGeneration) {
+        newer.generation = newer.generation.max(older.generation);
+    }
     newer.accepted_at = newer.accepted_at.min(older.accepted_at);
-    newer.depth = newer.depth.max(older.depth);
+    if holds(Clause::DeepestFollowUp) {
+        newer.depth = newer.depth.max(older.depth);
+    }
 }
 
 /// A fan-out that had begun starts again, `stale` first: copies behind it may be older than the newer write.
 fn restart(newer: &mut Entry, older: &Entry) {
     if let Some(begun) = &older.fan_out {
         let fan_out = newer.fan_out.get_or_insert_with(|| begun.clone());
-        fan_out.restart();
-        fan_out.marked = false;
+        if holds(Clause::FanOutStartsAgain) {
+            fan_out.restart();
+        }
+        if holds(Clause::StaleMarkedAgain) {
+            fan_out.marked = false;
+        }
     }
     newer.failures = newer.failures.max(older.failures);
     if newer.last_error.is_none() {

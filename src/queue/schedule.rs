@@ -3,7 +3,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet},
     ops::Bound,
     sync::Arc,
     time::Duration,
@@ -82,7 +82,7 @@ pub(super) struct Schedule {
     running: HashSet<usize>,
     bytes: usize,
     next_seq: u64,
-    crowded: HashSet<JobKey>,
+    crowded: BTreeSet<JobKey>,
 }
 
 impl Schedule {
@@ -98,7 +98,7 @@ impl Schedule {
             running: HashSet::new(),
             bytes: 0,
             next_seq: 0,
-            crowded: HashSet::new(),
+            crowded: BTreeSet::new(),
         }
     }
 

@@ -11,6 +11,7 @@ use super::{
     schedule::Schedule,
 };
 use crate::{
+    clause::{Clause, holds},
     clock::Clock,
     fan_out::FanOut,
     job::{Job, JobId},
@@ -65,6 +66,12 @@ impl State {
             Outcome::Failed { error, fan_out, waits_for } => {
                 let failures = self.schedule.get(id).map_or(0, |entry| entry.failures) + 1;
                 let max_attempts = retry.max_attempts;
+                if failures >= max_attempts && !holds(Clause::InvalidationsNeverDie) {
+                    let removes = |entry: &Entry| entry.job.job_type.fans_out();
+                    if self.schedule.get(id).is_some_and(removes) {
+                        return self.end(id, JobState::Dead, fan_out, clock);
+                    }
+                }
                 self.wait(id, retry.delay(failures, jitter), clock, |entry| {
                     entry.failures = failures;
                     entry.last_error = Some(error.into());

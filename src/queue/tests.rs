@@ -10,6 +10,7 @@ use crate::{
     event::{AccessToken, Entity},
     job::{CopyHeld, JobKey, JobType},
     journal::EntryId,
+    judge::ANY_STALE,
     secret::HolderId,
 };
 
@@ -236,6 +237,25 @@ fn merged_reads_are_under_the_lowest_generation() {
 fn a_dated_read_merged_with_one_under_a_generation_is_trusted_by_neither() {
     let mut schedule = Schedule::new(Aging::Strict);
     queue_in(&mut schedule, cache_job(1, Some(5), None, 10, 100));
+    queue_in(&mut schedule, cache_job(1, None, Some(4), 20, 100));
+    let merged = &schedule.take(Tick(100), room(1))[0].job;
+    assert_eq!((merged.occurred_at, merged.generation), (Some(Timestamp(4)), Some(ANY_STALE)));
+}
+
+#[test]
+fn reads_of_both_kinds_are_as_old_as_the_oldest_however_many_are_merged() {
+    let mut schedule = Schedule::new(Aging::Strict);
+    for (occurred_at, generation) in [(Some(9), None), (None, Some(7)), (None, Some(3)), (Some(5), None)] {
+        queue_in(&mut schedule, cache_job(1, occurred_at, generation, 10, 100));
+    }
+    let merged = &schedule.take(Tick(100), room(1))[0].job;
+    assert_eq!((merged.occurred_at, merged.generation), (Some(Timestamp(3)), Some(ANY_STALE)));
+}
+
+#[test]
+fn a_read_of_unknown_time_merged_with_one_under_a_generation_is_of_unknown_time() {
+    let mut schedule = Schedule::new(Aging::Strict);
+    queue_in(&mut schedule, cache_job(1, None, None, 10, 100));
     queue_in(&mut schedule, cache_job(1, None, Some(4), 20, 100));
     let merged = &schedule.take(Tick(100), room(1))[0].job;
     assert_eq!((merged.occurred_at, merged.generation), (None, None));

@@ -1,0 +1,163 @@
+//! The promise of DESIGN 7, tried on simulated worlds: the real rules, ingest, queue, workers, hooks and judge, on a virtual
+//! clock, over a simulated Redis, simulated caches and journals, and an API that reads and writes. Everything that
+//! happens comes of one seed, and happens again with it.
+//!
+//! `scripts/simulate` runs as many worlds as one likes, and shows one of them step by step.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use config::Config;
+use world::{Seen, World};
+
+mod api;
+mod cache;
+mod config;
+mod database;
+mod dice;
+mod holders;
+mod index;
+mod journal;
+mod mutants;
+mod network;
+mod process;
+mod store;
+mod trace;
+mod world;
+
+/// Worlds of the tests.
+const SEEDS: u64 = 5000;
+/// Tests that share them.
+const PARTS: u64 = 4;
+
+thread_local! {
+    static CONFIG: Arc<Config> = Arc::new(Config::read());
+}
+
+/// A world that has come to its end.
+struct Ran {
+    result: Result<Seen, String>,
+    trace: String,
+}
+
+/// Runs the world of a seed.
+fn simulate(seed: u64, traced: bool) -> Ran {
+    fastrand::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.unwrap();
+    let config = CONFIG.with(Arc::clone);
+    let vault_missing = config.metrics.vault_missing.clone();
+    let before = vault_missing.get();
+    runtime.block_on(async {
+        let world = World::new(seed, config, traced);
+        let mut result = world.run().await;
+        if result.is_ok() && vault_missing.get() > before {
+            result = Err("an invalidation met a holder whose token it did not know".to_owned());
+        }
+        Ran { result, trace: world.trace.text() }
+    })
+}
+
+fn some_worlds(part: u64) {
+    let mut all = Seen::default();
+    let worlds = SEEDS / PARTS;
+    for seed in part * worlds..(part + 1) * worlds {
+        match simulate(seed, false).result {
+            Ok(seen) => all = all + seen,
+            Err(violation) => panic!("{}", told(seed, &violation)),
+        }
+    }
+    println!("{worlds} worlds: {all:?}");
+    assert!(all.living > worlds as usize, "hardly a copy lives: {all:?}");
+    assert!(all.gone * 5 < all.kept, "too many copies of what nobody writes are evicted: {all:?}");
+}
+
+fn told(seed: u64, violation: &str) -> String {
+    format!("seed {seed}: {violation}\n`scripts/simulate --seed {seed}` shows it step by step")
+}
+
+#[test]
+fn the_promise_holds_in_the_first_worlds() {
+    some_worlds(0);
+}
+
+#[test]
+fn the_promise_holds_in_the_next_worlds() {
+    some_worlds(1);
+}
+
+#[test]
+fn the_promise_holds_in_still_more_worlds() {
+    some_worlds(2);
+}
+
+#[test]
+fn the_promise_holds_in_the_last_worlds() {
+    some_worlds(3);
+}
+
+#[test]
+fn a_seed_always_gives_the_same_world() {
+    for seed in 0..20 {
+        let (one, other) = (simulate(seed, true), simulate(seed, true));
+        assert!(one.trace.lines().count() > 10, "seed {seed}: {}", one.trace);
+        assert_eq!(one.trace, other.trace, "seed {seed}");
+    }
+}
+
+/// What `scripts/simulate` runs: worlds from `DECACHE_SIMULATE_FROM` on, `DECACHE_SIMULATE_SEEDS` of them.
+#[test]
+#[ignore = "takes as long as it is asked to: scripts/simulate"]
+fn as_many_worlds_as_are_asked_for() {
+    let (from, seeds) = (asked("DECACHE_SIMULATE_FROM", 0), asked("DECACHE_SIMULATE_SEEDS", 100_000));
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
+    let (next, found) = (AtomicU64::new(from), AtomicBool::new(false));
+    let all = Mutex::new(Seen::default());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !found.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + seeds {
+                        break;
+                    }
+                    match simulate(seed, false).result {
+                        Ok(seen) => {
+                            let mut all = all.lock().unwrap();
+                            *all = *all + seen;
+                        }
+                        Err(violation) => {
+                            found.store(true, Ordering::Relaxed);
+                            println!("{}", told(seed, &violation));
+                        }
+                    }
+                    let done = seed + 1 - from;
+                    if done.is_multiple_of(100_000) {
+                        println!("{done} worlds");
+                    }
+                }
+            });
+        }
+    });
+    println!("{:?}", all.lock().unwrap());
+    assert!(!found.load(Ordering::Relaxed), "a promise was broken: see above");
+}
+
+/// What `scripts/simulate --seed` runs.
+#[test]
+#[ignore = "shows one world: scripts/simulate --seed"]
+fn one_world_step_by_step() {
+    let seed = asked("DECACHE_SIMULATE_SEED", 0);
+    let Ran { result, trace } = simulate(seed, true);
+    println!("{trace}");
+    match result {
+        Ok(seen) => println!("the promise holds: {seen:?}"),
+        Err(violation) => panic!("seed {seed}: {violation}"),
+    }
+}
+
+fn asked(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |number| number.parse().expect(name))
+}

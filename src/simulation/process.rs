@@ -1,0 +1,242 @@
+//! A simulated decache process: the real queue, workers, hooks and ingest over a simulated store, caches and journal.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::task::AbortHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    cache::SimCache,
+    config::Config,
+    journal::{Disk, SimJournal},
+    network::{Lost, Network, Outage},
+    store::SimStore,
+    trace::note,
+};
+use crate::{
+    app::replay::give_back,
+    caches::{Cache, Caches},
+    clock::{Clock, Timestamp},
+    event::Event,
+    health::Health,
+    hooks::Hooks,
+    ingest::{Ingest, Receipt},
+    journal::Journal,
+    queue::{Aging, Queue, QueueLimits, RetryPolicy},
+    upkeep,
+    window::{Limits, Window},
+    worker::Worker,
+};
+
+/// Jobs that a worker takes at a time: few, so that they do not all go together.
+const BATCH: usize = 3;
+const RETRY: RetryPolicy =
+    RetryPolicy { max_attempts: 3, base: Duration::from_millis(15), cap: Duration::from_millis(60) };
+
+/// What every process in a world works with.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) network: Network,
+    pub(super) config: Arc<Config>,
+    pub(super) store: SimStore,
+    pub(super) caches: Vec<SimCache>,
+    /// True time.
+    pub(super) clock: Clock,
+}
+
+/// A process that dies and starts again on the same disk.
+pub(super) struct Process {
+    name: usize,
+    around: Surroundings,
+    /// How far its clock is ahead, in milliseconds, of one that is as much behind as any may be.
+    skew: Duration,
+    disk: Arc<Disk>,
+    life: Mutex<Option<Life>>,
+    lives: Mutex<u32>,
+}
+
+/// A process between its start and its death.
+struct Life {
+    ingest: Arc<Ingest>,
+    queue: Arc<Queue>,
+    journal: Arc<SimJournal>,
+    tasks: TaskTracker,
+    running: Vec<AbortHandle>,
+}
+
+impl Process {
+    pub(super) fn new(name: usize, around: Surroundings, skew: Duration) -> Self {
+        Self { name, around, skew, disk: Arc::default(), life: Mutex::default(), lives: Mutex::default() }
+    }
+
+    /// Starts it, with what its journal holds.
+    pub(super) async fn start(&self) {
+        if self.life.lock().unwrap().is_some() {
+            return;
+        }
+        let clock = Clock::simulated(skewed(self.around.clock.now(), self.skew));
+        let segment = {
+            let mut lives = self.lives.lock().unwrap();
+            *lives += 1;
+            *lives
+        };
+        let journal = SimJournal::new(self.disk.clone(), self.around.network.clone(), segment, clock);
+        let journal = Arc::new(journal);
+        let mut life = Life::new(&self.around, journal, clock);
+        let jobs = self.disk.replay(clock.accepted());
+        note!(self.around.network.trace, "process {} starts with {} jobs", self.name, jobs.len());
+        give_back(&life.queue, &*life.journal, jobs).await;
+        life.begin(&self.around, clock);
+        *self.life.lock().unwrap() = Some(life);
+    }
+
+    /// Ends it between any two of its steps.
+    pub(super) fn crash(&self) {
+        let Some(life) = self.life.lock().unwrap().take() else { return };
+        note!(self.around.network.trace, "process {} dies", self.name);
+        life.running.iter().for_each(AbortHandle::abort);
+        life.journal.crash();
+    }
+
+    /// Whether it lives and has nothing to do.
+    pub(super) fn is_quiet(&self) -> bool {
+        let life = self.life.lock().unwrap();
+        life.as_ref().is_some_and(|life| {
+            let view = life.queue.view();
+            view.queued + view.running == 0
+        })
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let life = self.life.lock().unwrap();
+        let jobs = life.as_ref().map(|life| life.queue.jobs(None, None, 100)).unwrap_or_default();
+        let living = jobs.iter().filter(|job| job.finished_at.is_none());
+        let lines = living.map(|job| {
+            format!("{} {} {} {:?}: {:?}", self.name, job.job_type, job.entity_id, job.state, job.last_error)
+        });
+        lines.collect::<Vec<_>>().join("; ")
+    }
+
+    /// A request with one event, as a handler serves it.
+    pub(super) async fn post(&self, json: String) -> Result<(), Lost> {
+        let request = {
+            let mut life = self.life.lock().unwrap();
+            let Some(life) = &mut *life else { return Err(Lost) };
+            let ingest = life.ingest.clone();
+            let request = life.tasks.spawn(async move {
+                let event = Event::parse(json.as_bytes(), ingest.clock.now());
+                ingest.accept(vec![event], None).await
+            });
+            life.running.retain(|task| !task.is_finished());
+            life.running.push(request.abort_handle());
+            request
+        };
+        match request.await {
+            Ok(Ok((Receipt { accepted: 1, ignored: 0, .. }, _))) => Ok(()),
+            Ok(Ok((receipt, _))) => {
+                self.around.network.fail(format!("an event was refused: {receipt:?}"));
+                Ok(())
+            }
+            Ok(Err(_)) | Err(_) => Err(Lost),
+        }
+    }
+}
+
+impl Life {
+    fn new(around: &Surroundings, journal: Arc<SimJournal>, clock: Clock) -> Self {
+        let Config { rules, resources, keys, metrics } = &*around.config;
+        let limits = QueueLimits {
+            capacity: 10_000,
+            max_bytes: 64 << 20,
+            finished: 4,
+            aging: Aging::PerLevel(Duration::from_millis(10)),
+            retry: RETRY,
+        };
+        let queue = Arc::new(Queue::new(limits, clock));
+        let ingest = Ingest {
+            rules: rules.clone(),
+            resources: resources.clone(),
+            keys: keys.clone(),
+            journal: journal.clone(),
+            queue: queue.clone(),
+            clock,
+            health: Arc::new(Health::new("simulated")),
+            metrics: metrics.clone(),
+        };
+        Self { ingest: Arc::new(ingest), queue, journal, tasks: TaskTracker::new(), running: Vec::new() }
+    }
+
+    fn begin(&mut self, around: &Surroundings, clock: Clock) {
+        let Config { rules, resources, keys, metrics } = &*around.config;
+        let caches = around.caches.iter().map(|cache| Box::new(cache.clone()) as Box<dyn Cache>).collect();
+        let hooks = Arc::new(Hooks {
+            relations: Arc::new(around.store.clone()),
+            caches: Caches::new(caches, metrics.clone()),
+            keys: keys.clone(),
+            resources: resources.clone(),
+            trust: Arc::default(),
+            resolver: None,
+            window: Arc::new(Window::new(
+                Limits { span: Some(Duration::ZERO), bytes: 0, jobs: 0 },
+                clock,
+                Arc::default(),
+            )),
+            rules: rules.clone(),
+            clock,
+            metrics: metrics.clone(),
+        });
+        let worker = Worker {
+            queue: self.queue.clone(),
+            hooks: hooks.clone(),
+            journal: self.journal.clone(),
+            clock,
+            metrics: metrics.clone(),
+            batch: BATCH,
+        };
+        let journal: Arc<dyn Journal> = self.journal.clone();
+        let queue = self.queue.clone();
+        let monitor = async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                hooks.caches.ping(Duration::from_millis(100)).await;
+                upkeep::tidy(&queue, &journal, clock.accepted());
+            }
+        };
+        let tasks = [
+            self.tasks.spawn(self.journal.clone().run()),
+            self.tasks.spawn(worker.clone().run(CancellationToken::new())),
+            self.tasks.spawn(worker.run(CancellationToken::new())),
+            self.tasks.spawn(monitor),
+        ];
+        self.running.extend(tasks.iter().map(tokio::task::JoinHandle::abort_handle));
+    }
+}
+
+/// Takes a request to a process over the network.
+pub(super) async fn send(network: &Network, process: &Arc<Process>, json: String) -> Result<(), Lost> {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let (process, sender) = (process.clone(), network.clone());
+    network.flying.spawn(async move {
+        let up = Outage::default();
+        sender.delay().await;
+        if sender.loses(&up) {
+            return;
+        }
+        let result = process.post(json).await;
+        sender.delay().await;
+        if !sender.loses(&up) {
+            // Whoever has asked may be gone.
+            let _ = answer.send(result);
+        }
+    });
+    let answered = tokio::time::timeout(Duration::from_millis(150), answered).await;
+    answered.map_err(|_| Lost)?.map_err(|_| Lost)?
+}
+
+/// The clock that is so much ahead of one that is as much behind as any may be.
+pub(super) fn skewed(now: Timestamp, skew: Duration) -> Timestamp {
+    now.after(skew)
+}
