@@ -31,6 +31,7 @@ mod holders;
 mod invalidations;
 mod jobs;
 mod observing;
+mod overhead;
 mod rechecks;
 mod refusing;
 mod resolver;
