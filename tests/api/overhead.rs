@@ -12,7 +12,7 @@ use crate::{
 
 /// Reads of a request, and of one batch of a worker.
 const READS: usize = 512;
-const REQUESTS: usize = 10;
+const REQUESTS: usize = 5;
 /// What the monitor asks in the meantime, and connections when they are made or taken.
 const BESIDE: [&str; 8] = ["auth", "client", "hello", "info", "ping", "select", "setrange", "config"];
 
@@ -79,19 +79,19 @@ async fn counted(by_holder: bool) -> [Cost; 4] {
         (0..count).map(|n| update(format!("{name}-{n}"))).collect()
     });
     let start = commands(&index).await;
-    read_all(&app, |n| format!("post-{}", n % 20)).await;
+    read_all(&app, |n| format!("post-{}", n % 10)).await;
     let of_few = commands(&index).await;
     read_all(&app, |n| format!("lone-{n}")).await;
     let of_many = commands(&index).await;
-    app.done(&updates("post", 20)).await;
+    app.done(&updates("post", 10)).await;
     let removed = commands(&index).await;
-    app.done(&updates("nobody", 500)).await;
+    app.done(&updates("nobody", 200)).await;
     let vain = commands(&index).await;
     [
         cost(&start, &of_few, reads),
         cost(&of_few, &of_many, reads),
         cost(&of_many, &removed, reads),
-        cost(&removed, &vain, 500),
+        cost(&removed, &vain, 200),
     ]
 }
 
