@@ -62,10 +62,12 @@ fn documented(work: &str) -> Cost {
 #[track_caller]
 fn assert_documented(work: &str, counted: &Cost) {
     let documented = documented(work);
-    for (counted, documented) in
-        [(counted.by_clients, documented.by_clients), (counted.in_scripts, documented.in_scripts)]
+    // How full batches are, a loaded machine decides.
+    for (counted, documented, least) in
+        [(counted.by_clients, documented.by_clients, 0.4), (counted.in_scripts, documented.in_scripts, 0.8)]
     {
-        assert!(counted <= documented && counted >= 0.8 * documented, "{work}: {counted}, not {documented}");
+        let is_true = counted <= documented && counted >= least * documented;
+        assert!(is_true, "{work}: {counted}, not {documented}");
     }
 }
 
