@@ -44,6 +44,7 @@ pub mod redis_pool;
 pub mod relations;
 pub mod resolver;
 pub mod resource;
+pub mod retired;
 pub mod rules;
 pub mod secret;
 #[cfg(test)]

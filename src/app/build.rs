@@ -43,6 +43,7 @@ use crate::{
     relations::{ClaimError, Marked, Relations, embedded::Embedded, redis::RedisStore},
     resolver::Resolver,
     resource::Resources,
+    retired,
     rules::{RuleProblem, RuleSet},
     secret::{Keys, Secret},
     trust::Trust,
@@ -126,7 +127,7 @@ fn refuse_revocations(rules: &RulesConfig) -> Result<(), Vec<RuleProblem>> {
 
 impl Parts {
     pub(super) fn build(loaded: &Loaded) -> anyhow::Result<Self> {
-        let checked = check(loaded)?;
+        let mut checked = check(loaded)?;
         for warning in &checked.warnings {
             warn!("{warning}");
         }
@@ -136,6 +137,7 @@ impl Parts {
         let keys = Arc::new(keys(config)?);
         let (journal, log) = journal(&config.journal, &keys, clock)?;
         health.replaying(log.is_some());
+        remember_templates(&notes(&config.journal), &mut checked.resources, clock);
         let Built { mut hooks, store, pools } = hooks(config, checked, keys, clock, metrics.clone())?;
         hooks.caches = remembering(hooks.caches, &config.journal);
         let hooks = Arc::new(hooks);
@@ -269,6 +271,17 @@ pub(super) struct Built {
     pub(super) hooks: Hooks,
     pub(super) store: Store,
     pools: Vec<(String, RedisPool)>,
+}
+
+/// Whoever may not write the journal's folder does not come here.
+fn remember_templates(notes: &Notebook, resources: &mut Resources, clock: Clock) {
+    match retired::remember(notes, resources, clock.now()) {
+        Ok(0) => {}
+        Ok(templates) => {
+            info!(templates, "copies under templates of an earlier configuration are removed, too")
+        }
+        Err(error) => warn!(%error, "copies under templates of an earlier configuration are not known"),
+    }
 }
 
 /// Opens store and caches.

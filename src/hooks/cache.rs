@@ -202,8 +202,10 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
 }
 
 async fn delete_copies(hooks: &Hooks, reads: &[&Read<'_>]) -> Result<(), HookError> {
-    let keys =
-        reads.iter().map(|read| copy_keys(read.resource, &read.job.entity, &read.member, &read.copy.token));
+    let now = hooks.clock.now();
+    let keys = reads
+        .iter()
+        .map(|read| copy_keys(read.resource, &read.job.entity, &read.member, &read.copy.token, now));
     let keys: Vec<_> = keys.collect::<Option<Vec<_>>>().ok_or(HookError::Unreadable)?.concat();
     let mut removal = hooks.caches.removal();
     removal.delete(&keys).await;

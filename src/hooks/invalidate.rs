@@ -124,11 +124,14 @@ impl Chunk<'_> {
         let holders: Vec<_> = held.iter().map(|held| held.member.holder).collect();
         let vault = self.hooks.relations.vault(&holders).await;
         let vault = vault.map_err(|error| self.hooks.store_failed(error))?;
+        let now = self.hooks.clock.now();
         let (mut members, mut keys) = (Vec::with_capacity(held.len()), Vec::with_capacity(held.len()));
         for (held, sealed) in held.iter().zip(vault) {
             let member = &held.member;
             let entry = sealed.and_then(|sealed| self.hooks.keys.open(member.holder, &sealed).ok());
-            match entry.and_then(|entry| copy_keys(self.resource, &self.job.entity, member, &entry.token)) {
+            match entry
+                .and_then(|entry| copy_keys(self.resource, &self.job.entity, member, &entry.token, now))
+            {
                 Some(copies) => {
                     keys.extend(copies);
                     members.push(held.clone());

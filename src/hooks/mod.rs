@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::{
     caches::{Caches, CopyKey, Failure, WaitsFor},
-    clock::Clock,
+    clock::{Clock, Timestamp},
     event::{AccessToken, Entity},
     job::{Job, JobType},
     metrics::Metrics,
@@ -127,9 +127,10 @@ pub(crate) fn copy_keys(
     entity: &Entity,
     member: &Member,
     token: &AccessToken,
+    now: Timestamp,
 ) -> Option<Vec<CopyKey>> {
     match &member.variant {
-        None => Some(resource.copy_keys(&entity.id, token)),
+        None => Some(resource.keys_to_remove(&entity.id, token, now)),
         Some(variant) => variant_key(variant, token).ok()?.map(|key| vec![key]),
     }
 }

@@ -63,5 +63,5 @@ fn keys(hooks: &Hooks, entity: &Entity, resource: &Resource, holder: &Holder) ->
         }
     };
     let member = Member { holder: hooks.keys.holder_id(&holder.token), variant };
-    copy_keys(resource, entity, &member, &holder.token).unwrap_or_default()
+    copy_keys(resource, entity, &member, &holder.token, hooks.clock.now()).unwrap_or_default()
 }

@@ -161,7 +161,8 @@ impl Chunk<'_> {
         let Ok(resource) = self.hooks.resource(&holding.entity) else {
             return Err("no key templates are configured for something that the holder holds");
         };
-        let copies = copy_keys(resource, &holding.entity, &holding.member(self.holder), token);
+        let (member, now) = (holding.member(self.holder), self.hooks.clock.now());
+        let copies = copy_keys(resource, &holding.entity, &member, token, now);
         copies.ok_or("a variant's key is unreadable")
     }
 

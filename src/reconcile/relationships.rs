@@ -93,7 +93,7 @@ impl Reconcile<'_> {
     }
 
     /// The members that have no copy anywhere. Counts those whose copies cannot be named: also of a resource that was
-    /// removed, whose copies are purged for a while yet (DESIGN 7, rule 12).
+    /// removed.
     async fn without_copy<'e>(
         &self,
         held: Vec<(&'e Entity, Held)>,
@@ -101,11 +101,12 @@ impl Reconcile<'_> {
     ) -> Result<Vec<(&'e Entity, (Member, Stamp))>, ReconcileError> {
         let holders: Vec<_> = held.iter().map(|(_, held)| held.member.holder).collect();
         let vault = self.hooks.relations.vault(&holders).await?;
-        let (mut members, mut keys) = (Vec::new(), Vec::new());
+        let (now, mut members, mut keys) = (self.hooks.clock.now(), Vec::new(), Vec::new());
         for ((entity, held), sealed) in held.into_iter().zip(vault) {
             let entry = sealed.and_then(|sealed| self.hooks.keys.open(held.member.holder, &sealed).ok());
             let named = entry.zip(self.hooks.resources.get(&entity.resource_type));
-            match named.and_then(|(entry, resource)| copy_keys(resource, entity, &held.member, &entry.token))
+            match named
+                .and_then(|(entry, resource)| copy_keys(resource, entity, &held.member, &entry.token, now))
             {
                 None => counts.unreadable += 1,
                 Some(_) if self.may_be_filled(entity, &held) => counts.too_young += 1,
