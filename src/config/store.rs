@@ -44,10 +44,10 @@ pub struct RedisStore {
 /// What to do about copies that a lost index knew.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnLoss {
-    /// Scan every cache, and evict what nothing tracks any more.
-    #[default]
+    /// Scan every cache, and evict what nothing tracks any more. Right only where a hit is told with the time of its copy.
     Rebuild,
     /// Evict every copy that the resources' templates name.
+    #[default]
     Evict,
     /// Scan nothing: until the last of them has ended, ask the resolver whom each invalidation concerns.
     Resolver,
