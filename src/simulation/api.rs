@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{cache::Copy, process::send, trace::note, world::World};
+use super::{cache::Copy, kinds::Told, process::send, trace::note, world::World};
 use crate::{
     clause::{Clause, holds},
     clock::{Clock, Timestamp},
@@ -52,6 +52,7 @@ impl Api {
         if &*entity.resource_type == "Posts" {
             changed.push(Entity { resource_type: "Feeds".into(), id: author.to_string().into() });
         }
+        self.world.network.linger().await;
         self.world.database.commit(&changed);
         note!(self.world.trace, "api: {} committed, author {author}", entity.id);
         let told = self.tell_write(&entity, author).await;
@@ -66,7 +67,7 @@ impl Api {
     async fn tell_write(&self, entity: &Entity, author: u64) -> Result<(), Died> {
         self.pause(3).await?;
         let at = (!self.world.dice.chance(200)).then(|| self.clock.now());
-        self.pause(3).await?;
+        self.pause(self.world.kind.map_or(3, |kind| kind.tell)).await?;
         self.post(&written(entity, author, at)).await
     }
 
@@ -91,15 +92,9 @@ impl Api {
 
     /// What the read can tell of when it began, gathered before it looks in the database.
     async fn begin(&self, entity: &Entity, began: Timestamp) -> Option<ReadTime> {
-        let dice = &self.world.dice;
-        let (dated, generated) = match (&*entity.resource_type, dice.number(0..=9)) {
-            ("Items", n) => (n < 5, true),
-            ("Notes", 0 | 1) => (true, false),
-            (_, 0 | 1) => (false, false),
-            (_, 2..=6) => (true, false),
-            (_, 7 | 8) => (false, true),
-            _ => (true, true),
-        };
+        let told = self.world.told(entity);
+        let (dated, generated) =
+            (matches!(told, Told::Time | Told::Both), matches!(told, Told::Generation | Told::Both));
         let generation = match generated {
             false => None,
             true => match self.world.store.staleness(entity).await {
@@ -112,8 +107,14 @@ impl Api {
     }
 
     async fn slow_fill(&self) -> Result<(), Died> {
-        let longest = if self.world.dice.chance(200) { 60 } else { 4 };
-        self.pause(longest).await
+        match self.world.kind {
+            Some(kind) if self.world.dice.chance(500) => {
+                self.pause(*kind.fill.start()).await?;
+                self.pause(kind.fill.end() - kind.fill.start()).await
+            }
+            None if self.world.dice.chance(200) => self.pause(60).await,
+            Some(_) | None => self.pause(4).await,
+        }
     }
 
     /// Writes the copy for a short while, tells of it, and then gives it its full life.
@@ -159,16 +160,17 @@ impl Api {
     async fn hit(&self, wanted: &Wanted, copy: &Copy, began: Timestamp) -> Result<(), Died> {
         let dice = &self.world.dice;
         let left = copy.ends_at.since(self.world.clock.now());
-        if dice.chance(400) || left.is_zero() || self.world.is_old(copy) {
+        let (untold, as_kept) = self.world.kind.map_or((400, 500), |kind| (1000 - kind.hits, 0));
+        if dice.chance(untold) || left.is_zero() || self.world.is_old(copy) {
             return Ok(());
         }
-        let read = match (dice.chance(500), &*wanted.entity.resource_type) {
+        let read = match (dice.chance(as_kept), self.world.has_guard(&wanted.entity)) {
             (true, _) => copy.read,
-            (false, "Items") => match self.world.store.staleness(&wanted.entity).await {
+            (false, false) => match self.world.store.staleness(&wanted.entity).await {
                 Ok(staleness) => ReadTime { occurred_at: None, generation: Some(staleness.generation) },
                 Err(_) => return Ok(()),
             },
-            (false, _) => ReadTime { occurred_at: Some(began), generation: None },
+            (false, true) => ReadTime { occurred_at: Some(began), generation: None },
         };
         note!(self.world.trace, "api: hit on copy {}, told as {read:?}", copy.id);
         self.post(&event_of_read(wanted, read, Some(left))).await

@@ -19,6 +19,7 @@ mod database;
 mod dice;
 mod index;
 mod journal;
+mod kinds;
 mod mutants;
 mod network;
 mod process;

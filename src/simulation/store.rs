@@ -182,6 +182,9 @@ impl Relations for SimStore {
             if members.is_empty() {
                 return Ok(0);
             }
+            if let Some(network) = &self.network {
+                network.stall().await;
+            }
             self.ask(move |index, now| {
                 let dropped = index.forget(&entity, &members, linger, now);
                 this.note(format_args!("{}: {dropped} of {members:?} dropped", entity.id));
