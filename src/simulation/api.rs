@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{cache::Copy, kinds::Told, process::send, trace::note, world::World};
+use super::{cache::Copy, kinds::{Reads, Told}, process::send, trace::note, world::World};
 use crate::{
     clause::{Clause, holds},
     clock::{Clock, Timestamp},
@@ -29,6 +29,8 @@ pub(super) struct Wanted {
     pub(super) token: &'static str,
     /// 0: the resource's template.
     pub(super) page: u64,
+    /// Where the world is of a kind.
+    pub(super) like: Option<&'static Reads>,
 }
 
 /// One instance.
@@ -80,19 +82,19 @@ impl Api {
         if let Ok(Some(copy)) = cache.get(key).await {
             return self.hit(wanted, &copy, began).await;
         }
-        let Some(read) = self.begin(&wanted.entity, began).await else { return Ok(()) };
+        let Some(read) = self.begin(wanted, began).await else { return Ok(()) };
         self.pause(2).await?;
         let lag = if world.has_guard(&wanted.entity) { world.lag() } else { Duration::ZERO };
         let version = world.database.version(&wanted.entity, lag);
-        self.slow_fill().await?;
+        self.slow_fill(wanted).await?;
         let late = ReadTime { occurred_at: read.occurred_at.and(Some(self.clock.now())), ..read };
         let read = if holds(Clause::ReadTimeBeforeDatabase) { read } else { late };
         self.fill(wanted, named, version, read).await
     }
 
     /// What the read can tell of when it began, gathered before it looks in the database.
-    async fn begin(&self, entity: &Entity, began: Timestamp) -> Option<ReadTime> {
-        let told = self.world.told(entity);
+    async fn begin(&self, Wanted { entity, like, .. }: &Wanted, began: Timestamp) -> Option<ReadTime> {
+        let told = like.map_or_else(|| self.world.told(entity), |like| *self.world.dice.pick(like.told));
         let (dated, generated) =
             (matches!(told, Told::Time | Told::Both), matches!(told, Told::Generation | Told::Both));
         let generation = match generated {
@@ -106,15 +108,14 @@ impl Api {
         Some(ReadTime { occurred_at: dated.then_some(began), generation })
     }
 
-    async fn slow_fill(&self) -> Result<(), Died> {
-        match self.world.kind {
-            Some(kind) if self.world.dice.chance(500) => {
-                self.pause(*kind.fill.start()).await?;
-                self.pause(kind.fill.end() - kind.fill.start()).await
-            }
-            None if self.world.dice.chance(200) => self.pause(60).await,
-            Some(_) | None => self.pause(4).await,
-        }
+    async fn slow_fill(&self, wanted: &Wanted) -> Result<(), Died> {
+        let dice = &self.world.dice;
+        let time = match wanted.like {
+            Some(like) => dice.number(like.fill.clone()),
+            None => dice.number(0..=if dice.chance(200) { 60 } else { 4 }),
+        };
+        self.world.network.take(time).await;
+        self.survive()
     }
 
     /// Writes the copy for a short while, tells of it, and then gives it its full life.
@@ -194,6 +195,10 @@ impl Api {
 
     async fn pause(&self, longest: u64) -> Result<(), Died> {
         self.world.network.pause(longest).await;
+        self.survive()
+    }
+
+    fn survive(&self) -> Result<(), Died> {
         if self.world.dice.chance(self.mortality) {
             note!(self.world.trace, "api: an instance dies");
             return Err(Died);

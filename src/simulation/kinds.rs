@@ -12,14 +12,9 @@ pub(super) struct Kind {
     pub(super) processes: u64,
     /// Members of a page of a walk.
     pub(super) page: usize,
-    /// What reads tell of when they began, as often as it stands here.
-    pub(super) told: &'static [Told],
-    pub(super) reads: u64,
-    pub(super) reads_begin: RangeInclusive<i64>,
+    pub(super) reads: &'static [Reads],
     /// When the writes after the first are committed, each counted from the one before.
     pub(super) writes: &'static [RangeInclusive<i64>],
-    /// How long a read may take to fill its copy, once it has looked in the database.
-    pub(super) fill: RangeInclusive<u64>,
     /// How long whoever has written may wait before it tells of it.
     pub(super) tell: u64,
     pub(super) lag: RangeInclusive<u64>,
@@ -31,6 +26,17 @@ pub(super) struct Kind {
     /// Of the store.
     pub(super) outage: Option<Mishap>,
     pub(super) tempo: Tempo,
+}
+
+/// Reads that are alike.
+#[derive(Debug)]
+pub(super) struct Reads {
+    pub(super) count: u64,
+    pub(super) begin: RangeInclusive<i64>,
+    /// What they tell of when they began, as often as it stands here.
+    pub(super) told: &'static [Told],
+    /// How long one takes to fill its copy, once it has looked in the database.
+    pub(super) fill: RangeInclusive<u64>,
 }
 
 /// What a read tells of when it began.
@@ -57,7 +63,7 @@ pub(super) enum Tempo {
     Slow,
     /// Most things take no time at all.
     Instant,
-    /// A process may stop for long before it drops what it has deleted.
+    /// A process may stop for long before it records, and before it drops what it has deleted.
     Stalls,
 }
 
@@ -75,13 +81,10 @@ const PLAIN: Kind = Kind {
     resource_type: "Talks",
     users: 1,
     pages: 0,
-    processes: 2,
+    processes: 1,
     page: 100,
-    told: &[Told::Time],
-    reads: 4,
-    reads_begin: -10..=60,
+    reads: &[],
     writes: &[],
-    fill: 0..=4,
     tell: 3,
     lag: 0..=2,
     hits: 300,
@@ -91,62 +94,65 @@ const PLAIN: Kind = Kind {
     tempo: Tempo::Usual,
 };
 
+const TIME: &[Told] = &[Told::Time];
+const GENERATION: &[Told] = &[Told::Generation];
+
 const KINDS: &[Kind] = &[
     // A read is recorded just when the mark of a write goes, of which its replica did not know yet.
     Kind {
         name: "edge of the horizon, by time",
-        reads: 3,
-        reads_begin: 5..=25,
-        lag: 25..=30,
-        crash: Some(Mishap { per_mille: 1000, after: 50..=70, lasts: 500..=590 }),
+        reads: &[Reads { count: 1, begin: 12..=26, told: TIME, fill: 0..=4 }],
+        lag: 27..=30,
+        crash: Some(Mishap { per_mille: 1000, after: 45..=65, lasts: 535..=590 }),
         ..PLAIN
     },
+    // It is judged just then.
     Kind {
         name: "edge of the horizon, by generation",
         resource_type: "Votes",
-        told: &[Told::Generation],
-        reads: 3,
-        reads_begin: -12..=-1,
-        crash: Some(Mishap { per_mille: 1000, after: 20..=40, lasts: 520..=600 }),
-        tempo: Tempo::Slow,
+        reads: &[Reads { count: 1, begin: -12..=-1, told: GENERATION, fill: 0..=4 }],
+        crash: Some(Mishap { per_mille: 1000, after: 22..=40, lasts: 520..=580 }),
+        tempo: Tempo::Stalls,
         ..PLAIN
     },
-    // Both of two merged reads are from before a write whose mark has gone.
+    // Two reads are merged that are from before a write whose mark has gone.
     Kind {
         name: "beyond the horizon",
-        told: &[Told::Time, Told::Generation],
-        reads: 4,
-        reads_begin: -12..=2,
-        crash: Some(Mishap { per_mille: 1000, after: 25..=55, lasts: 650..=740 }),
+        reads: &[
+            Reads { count: 1, begin: -12..=-1, told: TIME, fill: 0..=4 },
+            Reads { count: 1, begin: -12..=-1, told: GENERATION, fill: 0..=4 },
+        ],
+        crash: Some(Mishap { per_mille: 1000, after: 25..=45, lasts: 650..=740 }),
         ..PLAIN
     },
     // The copy of a slow read is hit before that read is recorded.
     Kind {
         name: "hits",
-        processes: 1,
-        told: &[Told::Nothing, Told::Generation, Told::Time],
-        reads: 7,
-        reads_begin: -10..=110,
-        fill: 35..=90,
+        reads: &[
+            Reads { count: 1, begin: -10..=-1, told: &[Told::Nothing, Told::Generation], fill: 40..=80 },
+            Reads { count: 3, begin: 45..=100, told: TIME, fill: 0..=4 },
+        ],
         hits: 1000,
-        crash: Some(Mishap { per_mille: 500, after: 70..=150, lasts: 1..=60 }),
+        crash: Some(Mishap { per_mille: 500, after: 80..=130, lasts: 1..=30 }),
         ..PLAIN
     },
     Kind {
         name: "replicas that lag",
-        told: &[Told::Generation, Told::Both, Told::Time],
-        reads: 5,
-        reads_begin: 4..=25,
+        reads: &[Reads {
+            count: 5,
+            begin: 4..=25,
+            told: &[Told::Generation, Told::Both, Told::Time],
+            fill: 0..=20,
+        }],
         lag: 20..=30,
         ..PLAIN
     },
     // A write is told of late, after a later one has been.
     Kind {
         name: "writes out of order",
-        reads: 5,
-        reads_begin: 41..=85,
+        processes: 2,
+        reads: &[Reads { count: 4, begin: 41..=85, told: TIME, fill: 20..=120 }],
         writes: &[43..=85],
-        fill: 20..=120,
         tell: 140,
         ..PLAIN
     },
@@ -154,11 +160,8 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "backlog, by time",
         resource_type: "Lists",
-        processes: 1,
-        reads: 6,
-        reads_begin: 35..=110,
+        reads: &[Reads { count: 5, begin: 35..=110, told: TIME, fill: 0..=90 }],
         writes: &[42..=100],
-        fill: 0..=90,
         outage: Some(Mishap { per_mille: 700, after: 0..=20, lasts: 60..=140 }),
         ..PLAIN
     },
@@ -167,41 +170,30 @@ const KINDS: &[Kind] = &[
         resource_type: "Charts",
         users: 3,
         pages: 2,
-        processes: 1,
         page: 1,
-        told: &[Told::Generation],
-        reads: 20,
-        reads_begin: -150..=150,
+        reads: &[Reads { count: 20, begin: -150..=150, told: GENERATION, fill: 0..=40 }],
         writes: &[5..=120, 5..=60],
-        fill: 0..=40,
         outage: Some(Mishap { per_mille: 500, after: 30..=150, lasts: 5..=60 }),
         ..PLAIN
     },
     Kind {
         name: "stalls",
         resource_type: "Votes",
-        told: &[Told::Generation],
-        reads: 8,
-        reads_begin: -80..=60,
+        reads: &[Reads { count: 8, begin: -80..=70, told: GENERATION, fill: 0..=4 }],
         tempo: Tempo::Stalls,
         ..PLAIN
     },
     Kind {
         name: "all in one instant",
         resource_type: "Votes",
-        told: &[Told::Generation],
-        reads: 4,
-        reads_begin: -1..=1,
+        reads: &[Reads { count: 4, begin: -1..=1, told: GENERATION, fill: 0..=4 }],
         tempo: Tempo::Instant,
         ..PLAIN
     },
     Kind {
         name: "APIs that die",
         resource_type: "Votes",
-        told: &[Told::Generation],
-        reads: 6,
-        reads_begin: -10..=40,
-        fill: 0..=70,
+        reads: &[Reads { count: 6, begin: -10..=40, told: GENERATION, fill: 0..=70 }],
         mortality: 60,
         ..PLAIN
     },

@@ -95,10 +95,15 @@ impl Network {
         wait(self.dice.number(0..=longest)).await;
     }
 
+    /// So many milliseconds, but in a world in which most things take no time.
+    pub(super) async fn take(&self, millis: u64) {
+        wait(if self.tempo == Tempo::Instant { 0 } else { millis }).await;
+    }
+
     /// A process stops, between two of its steps.
     pub(super) async fn stall(&self) {
         if self.tempo == Tempo::Stalls && self.dice.chance(500) {
-            self.pause(120).await;
+            self.pause(140).await;
         }
     }
 

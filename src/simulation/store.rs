@@ -89,6 +89,9 @@ impl SimStore {
 
     /// A pipeline: the vault, then the members and with them `stale`.
     async fn record_batch(&self, batch: Vec<Recording>) -> Result<Vec<Recorded>, StoreError> {
+        if let Some(network) = &self.network {
+            network.stall().await;
+        }
         let batch = Arc::new(batch);
         let (recordings, vault, early) = (batch.clone(), batch.clone(), batch);
         let this = self.clone();

@@ -40,7 +40,7 @@ const PHASE: u64 = 160;
 /// The first write of a phase of a kind, in milliseconds.
 const EARLY: u64 = 150;
 /// When nothing else begins any more.
-const LATE: u64 = 400;
+const LATE: u64 = 1000;
 /// A world that is not quiet by then never will be.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -232,7 +232,7 @@ impl World {
     }
 
     /// What a world of a kind is bent on, once in a phase, and at last a few reads that nothing comes after.
-    fn happen_as(self: &Arc<Self>, kind: &Kind) {
+    fn happen_as(self: &Arc<Self>, kind: &'static Kind) {
         let dice = &self.dice;
         let entity = &self.scene.written[0];
         let began = EARLY.saturating_add_signed(dice.signed(0..=20));
@@ -243,8 +243,11 @@ impl World {
             written += dice.signed(gap.clone());
             self.write(from(written), entity);
         }
-        for _ in 0..kind.reads {
-            self.read(from(dice.signed(kind.reads_begin.clone())), self.wanted());
+        for like in kind.reads {
+            for _ in 0..like.count {
+                let wanted = Wanted { like: Some(like), ..self.wanted() };
+                self.read(from(dice.signed(like.begin.clone())), wanted);
+            }
         }
         let strikes = |mishap: &&Mishap| dice.chance(mishap.per_mille);
         if let Some(Mishap { after, lasts, .. }) = kind.crash.as_ref().filter(strikes) {
@@ -346,7 +349,7 @@ impl World {
         };
         let tokens = ["tok-alice", "tok-bob", "tok-carol"];
         let token = tokens[dice.number(0..=self.scene.users - 1) as usize];
-        Wanted { entity, token, page: dice.number(0..=self.scene.pages) }
+        Wanted { entity, token, page: dice.number(0..=self.scene.pages), like: None }
     }
 
     /// How far a replica is behind.
@@ -359,9 +362,6 @@ impl World {
 
     /// What a read of an entity tells of when it began.
     pub(super) fn told(&self, entity: &Entity) -> Told {
-        if let Some(kind) = self.kind {
-            return *self.dice.pick(kind.told);
-        }
         match (&*entity.resource_type, self.dice.number(0..=9)) {
             ("Items", 0..=4) => Told::Both,
             ("Items", _) => Told::Generation,
@@ -404,7 +404,7 @@ impl World {
 
     /// Lets everything come to its end, with nothing in its way.
     async fn until_quiet(&self) -> Result<(), String> {
-        tokio::time::sleep(Duration::from_millis(PHASE)).await;
+        tokio::time::sleep(Duration::from_millis(if self.kind.is_some() { LATE } else { PHASE })).await;
         self.network.calm(true);
         note!(self.trace, "from here on nothing goes wrong");
         let gives_up = self.clock.now().after(PATIENCE);
