@@ -11,19 +11,19 @@ pub(crate) const fn holds(_: Clause) -> bool {
 
 #[cfg(test)]
 thread_local! {
-    static LEFT_OUT: std::cell::Cell<Option<Clause>> = const { std::cell::Cell::new(None) };
+    static LEFT_OUT: std::cell::Cell<[Option<Clause>; 2]> = const { std::cell::Cell::new([None; 2]) };
 }
 
 /// Whether this clause holds on this thread.
 #[cfg(test)]
 pub(crate) fn holds(clause: Clause) -> bool {
-    LEFT_OUT.get() != Some(clause)
+    !LEFT_OUT.get().contains(&Some(clause))
 }
 
-/// Leaves a clause out on this thread, until another one is, or none.
+/// Leaves up to two clauses out on this thread, until others are, or none.
 #[cfg(test)]
-pub(crate) fn leave_out(clause: Option<Clause>) {
-    LEFT_OUT.set(clause);
+pub(crate) fn leave_out(clauses: &[Clause]) {
+    LEFT_OUT.set([clauses.first().copied(), clauses.get(1).copied()]);
 }
 
 macro_rules! clauses {
@@ -66,6 +66,10 @@ clauses! {
     GuardBesideGeneration,
     /// 5: a read with neither time nor generation is evicted if there is any `stale`.
     UndatedEvicted,
+    /// 5: or, where there is none, if it arrived a `horizon` ago.
+    UndatedAges,
+    /// 6: an eviction drops a relationship only as it was recorded for it.
+    EvictedByStamp,
     /// 6: a relationship is dropped after its copy is deleted, not before.
     DroppedAfterDeletion,
     /// 6: it is dropped only where its copy is gone from every cache.

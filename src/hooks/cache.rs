@@ -170,10 +170,16 @@ fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: Timestamp) 
     let reason = match (by_entity, judge_given(time, recorded.generation), by_loss) {
         (Verdict::Evict(reason), ..) | (Verdict::Keep, Verdict::Evict(reason), _) => reason,
         (Verdict::Keep, Verdict::Keep, Verdict::Evict(_)) => Reason::IndexLost,
+        _ if time == ReadTime::default() && has_aged(read, now) => Reason::OlderThanHorizon,
         (Verdict::Keep, Verdict::Keep, Verdict::Keep) => return false,
     };
     hooks.metrics.evictions.with_label_values(&[reason.as_str()]).inc();
     true
+}
+
+/// Whether an undated read, which began before its event arrived, is older than any mark that is kept.
+fn has_aged(read: &Read<'_>, now: Timestamp) -> bool {
+    now.since(read.job.accepted_at) >= read.resource.horizon && holds(Clause::UndatedAges)
 }
 
 /// First the relationship, then the copy (DESIGN 7, rule 3). A holder who was recorded again meanwhile keeps the
@@ -185,7 +191,8 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
         if read.resource.recheck.is_some() {
             continue;
         }
-        members.entry(&read.job.entity).or_default().push((read.member.clone(), *stamp));
+        let stamp = if holds(Clause::EvictedByStamp) { *stamp } else { Stamp(0) };
+        members.entry(&read.job.entity).or_default().push((read.member.clone(), stamp));
     }
     let copies: Vec<&Read<'_>> = stale.iter().map(|(index, _)| &reads[*index]).collect();
     if !holds(Clause::EvictionDropsFirst) {

@@ -246,6 +246,7 @@ fn written(entity: &Entity, author: u64, at: Option<Timestamp>) -> Value {
         "resource_type": entity.resource_type,
         "entity_id": entity.id,
         "occurred_at": at.map(|at| at.0),
+        "generation": at.map(|at| at.0),
         "payload": { "author_id": author },
     })
 }

@@ -125,6 +125,12 @@ const KINDS: &[Kind] = &[
         crash: Some(Mishap { per_mille: 1000, after: 25..=45, lasts: 650..=740 }),
         ..PLAIN
     },
+    Kind {
+        name: "undated beyond the horizon",
+        reads: &[Reads { count: 1, begin: -12..=-1, told: &[Told::Nothing], fill: 0..=4 }],
+        crash: Some(Mishap { per_mille: 1000, after: 25..=45, lasts: 650..=740 }),
+        ..PLAIN
+    },
     // The copy of a slow read is hit before that read is recorded.
     Kind {
         name: "hits",
@@ -180,6 +186,18 @@ const KINDS: &[Kind] = &[
         name: "stalls",
         resource_type: "Votes",
         reads: &[Reads { count: 8, begin: -80..=70, told: GENERATION, fill: 0..=4 }],
+        tempo: Tempo::Stalls,
+        ..PLAIN
+    },
+    // Fresh reads between the two steps of an eviction, and a process that dies between them.
+    Kind {
+        name: "evictions",
+        resource_type: "Lists",
+        processes: 2,
+        reads: &[Reads { count: 9, begin: -5..=200, told: &[Told::Nothing, Told::Time], fill: 0..=30 }],
+        writes: &[50..=150],
+        hits: 100,
+        crash: Some(Mishap { per_mille: 500, after: 40..=200, lasts: 1..=40 }),
         tempo: Tempo::Stalls,
         ..PLAIN
     },

@@ -365,7 +365,6 @@ impl World {
         match (&*entity.resource_type, self.dice.number(0..=9)) {
             ("Items", 0..=4) => Told::Both,
             ("Items", _) => Told::Generation,
-            ("Notes", 0 | 1) => Told::Time,
             (_, 0 | 1) => Told::Nothing,
             (_, 2..=6) => Told::Time,
             (_, 7 | 8) => Told::Generation,
