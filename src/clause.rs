@@ -11,19 +11,19 @@ pub(crate) const fn holds(_: Clause) -> bool {
 
 #[cfg(test)]
 thread_local! {
-    static LEFT_OUT: std::cell::Cell<[Option<Clause>; 2]> = const { std::cell::Cell::new([None; 2]) };
+    static LEFT_OUT: std::cell::Cell<Option<Clause>> = const { std::cell::Cell::new(None) };
 }
 
 /// Whether this clause holds on this thread.
 #[cfg(test)]
 pub(crate) fn holds(clause: Clause) -> bool {
-    !LEFT_OUT.get().contains(&Some(clause))
+    LEFT_OUT.get() != Some(clause)
 }
 
-/// Leaves up to two clauses out on this thread, until others are, or none.
+/// Leaves a clause out on this thread, until another one is, or none.
 #[cfg(test)]
-pub(crate) fn leave_out(clauses: &[Clause]) {
-    LEFT_OUT.set([clauses.first().copied(), clauses.get(1).copied()]);
+pub(crate) fn leave_out(clause: Option<Clause>) {
+    LEFT_OUT.set(clause);
 }
 
 macro_rules! clauses {
@@ -50,8 +50,8 @@ clauses! {
     TrackedForGuard,
     /// 3: a read that began within `guard` after the write is evicted.
     Guard,
-    /// 3: an eviction drops the relationship first, then deletes the copy.
-    EvictionDropsFirst,
+    /// 3, 6: an eviction deletes the copy first, then drops the relationship.
+    EvictionDropsLast,
     /// 3: `stale` lives `horizon` and 2 `guard`.
     StaleOutlivesHorizon,
     /// 3: a read that is older than `horizon` is evicted.
@@ -66,7 +66,7 @@ clauses! {
     GuardBesideGeneration,
     /// 5: a read with neither time nor generation is evicted if there is any `stale`.
     UndatedEvicted,
-    /// 5: or, where there is none, if it arrived a `horizon` ago.
+    /// 5: or, where there is none, if it arrived half a `horizon` ago.
     UndatedAges,
     /// 6: an eviction drops a relationship only as it was recorded for it.
     EvictedByStamp,

@@ -177,13 +177,15 @@ fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: Timestamp) 
     true
 }
 
-/// Whether an undated read, which began before its event arrived, is older than any mark that is kept.
+/// Whether an undated read, which began before its event arrived, may be older than any mark that is kept. Half of the
+/// horizon is for the time that its API took to tell of it.
 fn has_aged(read: &Read<'_>, now: Timestamp) -> bool {
-    now.since(read.job.accepted_at) >= read.resource.horizon && holds(Clause::UndatedAges)
+    now.since(read.job.accepted_at) >= read.resource.horizon / 2 && holds(Clause::UndatedAges)
 }
 
-/// First the relationship, then the copy (DESIGN 7, rule 3). A holder who was recorded again meanwhile keeps the
-/// relationship: its stamp is another. Where caches may fill late the relationship is left to expire.
+/// First the copy, then the relationship, as it was recorded: nothing is dropped whose copy may still be there (DESIGN 7, rule
+/// 6), for who tries again may judge otherwise. A holder who was recorded again meanwhile keeps the relationship: its stamp
+/// is another. Where caches may fill late the relationship is left to expire.
 async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> Result<(), HookError> {
     let mut members: BTreeMap<&Entity, Vec<(Member, Stamp)>> = BTreeMap::new();
     for (index, stamp) in stale {
@@ -195,7 +197,7 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
         members.entry(&read.job.entity).or_default().push((read.member.clone(), stamp));
     }
     let copies: Vec<&Read<'_>> = stale.iter().map(|(index, _)| &reads[*index]).collect();
-    if !holds(Clause::EvictionDropsFirst) {
+    if holds(Clause::EvictionDropsLast) {
         delete_copies(hooks, &copies).await?;
     }
     for (entity, members) in &members {
@@ -203,7 +205,7 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
         let forgotten = hooks.relations.forget(entity, members, Duration::ZERO).await;
         forgotten.map_err(|error| hooks.store_failed(error))?;
     }
-    if !holds(Clause::EvictionDropsFirst) {
+    if holds(Clause::EvictionDropsLast) {
         return Ok(());
     }
     delete_copies(hooks, &copies).await
