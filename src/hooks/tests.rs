@@ -344,7 +344,11 @@ async fn an_eviction_keeps_the_relationship_until_the_copy_is_gone_from_every_ca
     let kit = Kit::new(Duration::ZERO).await;
     kit.goes(&kit.far, true).await;
     let again = kit.fails_for_the_far_cache(&first(kit.old_read())).await;
-    assert_eq!(kit.members().await, 1, "the far cache may hold a copy of another read, whose relationship it is");
+    assert_eq!(
+        kit.members().await,
+        1,
+        "the far cache may hold a copy of another read, whose relationship it is"
+    );
     kit.goes(&kit.far, false).await;
     kit.is_done(&again).await;
     assert_eq!((kit.far.has_copy(), kit.members().await), (false, 0));

@@ -4,7 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{cache::Copy, kinds::{Reads, Told}, process::send, trace::note, world::World};
+use super::{
+    cache::Copy,
+    kinds::{Reads, Told},
+    process::send,
+    trace::note,
+    world::World,
+};
 use crate::{
     clause::{Clause, holds},
     clock::{Clock, Timestamp},

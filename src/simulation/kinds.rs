@@ -115,14 +115,14 @@ const KINDS: &[Kind] = &[
         tempo: Tempo::Stalls,
         ..PLAIN
     },
-    // Two reads are merged that are from before a write whose mark has gone.
+    // Two reads are told of late, and merged when the mark of a write after them has gone.
     Kind {
         name: "beyond the horizon",
         reads: &[
-            Reads { count: 1, begin: -12..=-1, told: TIME, fill: 0..=4 },
-            Reads { count: 1, begin: -12..=-1, told: GENERATION, fill: 0..=4 },
+            Reads { count: 1, begin: -12..=-1, told: TIME, fill: 395..=430 },
+            Reads { count: 1, begin: -12..=-1, told: GENERATION, fill: 395..=430 },
         ],
-        crash: Some(Mishap { per_mille: 1000, after: 25..=45, lasts: 650..=740 }),
+        crash: Some(Mishap { per_mille: 1000, after: 440..=465, lasts: 235..=265 }),
         ..PLAIN
     },
     Kind {
