@@ -170,13 +170,22 @@ fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: Timestamp) 
     let by_read = judge_given(time, recorded.generation);
     let by_holder = judge_revoked(time, recorded.revoked, margins.guard);
     let known = [by_entity, by_read, by_holder].into_iter().find_map(Verdict::reason);
-    let Some(reason) = known.or(by_loss.reason().map(|_| Reason::IndexLost)) else { return false };
+    let lost = || by_loss.reason().map(|_| Reason::IndexLost);
+    let aged = || (time == ReadTime::default() && has_aged(read, now)).then_some(Reason::OlderThanHorizon);
+    let Some(reason) = known.or_else(lost).or_else(aged) else { return false };
     hooks.metrics.evictions.with_label_values(&[reason.as_str()]).inc();
     true
 }
 
-/// First the relationship, then the copy (DESIGN 7, rule 3). A holder who was recorded again meanwhile keeps the
-/// relationship: its stamp is another. Where caches may fill late the relationship is left to expire.
+/// Whether an undated read, which began before its event arrived, may be older than any mark that is kept. Half of the
+/// horizon is for the time that its API took to tell of it.
+fn has_aged(read: &Read<'_>, now: Timestamp) -> bool {
+    now.since(read.job.accepted_at) >= read.resource.horizon / 2 && holds(Clause::UndatedAges)
+}
+
+/// First the copy, then the relationship, as it was recorded: nothing is dropped whose copy may still be there (DESIGN 7, rule
+/// 6), for who tries again may judge otherwise. A holder who was recorded again meanwhile keeps the relationship: its stamp
+/// is another. Where caches may fill late the relationship is left to expire.
 async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> Result<(), HookError> {
     let mut members: BTreeMap<&Entity, Vec<(Member, Stamp)>> = BTreeMap::new();
     for (index, stamp) in stale {
@@ -184,10 +193,11 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
         if read.resource.recheck.is_some() {
             continue;
         }
-        members.entry(&read.job.entity).or_default().push((read.member.clone(), *stamp));
+        let stamp = if holds(Clause::EvictedByStamp) { *stamp } else { Stamp(0) };
+        members.entry(&read.job.entity).or_default().push((read.member.clone(), stamp));
     }
     let copies: Vec<&Read<'_>> = stale.iter().map(|(index, _)| &reads[*index]).collect();
-    if !holds(Clause::EvictionDropsFirst) {
+    if holds(Clause::EvictionDropsLast) {
         delete_copies(hooks, &copies).await?;
     }
     for (entity, members) in &members {
@@ -195,7 +205,7 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
         let forgotten = hooks.relations.forget(entity, members, Duration::ZERO).await;
         forgotten.map_err(|error| hooks.store_failed(error))?;
     }
-    if !holds(Clause::EvictionDropsFirst) {
+    if holds(Clause::EvictionDropsLast) {
         return Ok(());
     }
     delete_copies(hooks, &copies).await

@@ -356,3 +356,32 @@ async fn a_copy_that_is_evicted_from_a_cache_that_fills_late_is_evicted_again() 
         assert_eq!(kit.members().await, 1, "it is left to expire, for a fan-out may yet come");
     }
 }
+
+#[tokio::test]
+async fn an_eviction_keeps_the_relationship_until_the_copy_is_gone_from_every_cache() {
+    let kit = Kit::new(Duration::ZERO).await;
+    kit.goes(&kit.far, true).await;
+    let again = kit.fails_for_the_far_cache(&first(kit.old_read())).await;
+    assert_eq!(
+        kit.members().await,
+        1,
+        "the far cache may hold a copy of another read, whose relationship it is"
+    );
+    kit.goes(&kit.far, false).await;
+    kit.is_done(&again).await;
+    assert_eq!((kit.far.has_copy(), kit.members().await), (false, 0));
+}
+
+#[tokio::test]
+async fn an_undated_read_that_arrived_half_a_horizon_ago_is_evicted_though_no_mark_is_left() {
+    let kit = Kit::new(Duration::ZERO).await;
+    let undated = |seconds| {
+        let read = kit.old_read();
+        let accepted_at = read.accepted_at.before(Duration::from_secs(seconds));
+        Job { occurred_at: None, accepted_at, ..read }
+    };
+    kit.is_done(&first(undated(1790))).await;
+    assert!(kit.near.has_copy() && kit.members().await == 1);
+    kit.is_done(&first(undated(1800))).await;
+    assert_eq!((kit.near.has_copy(), kit.members().await), (false, 0));
+}

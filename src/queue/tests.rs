@@ -262,6 +262,19 @@ fn a_read_of_unknown_time_merged_with_one_under_a_generation_is_of_unknown_time(
 }
 
 #[test]
+fn merged_reads_arrived_when_the_first_of_them_did_and_end_with_the_last() {
+    for (first, second) in [((10, 100), (20, 300)), ((20, 300), (10, 100))] {
+        let mut schedule = Schedule::new(Aging::Strict);
+        for (accepted_at, life) in [first, second] {
+            queue_in(&mut schedule, cache_job(1, None, None, accepted_at, life));
+        }
+        let merged = &schedule.take(Tick(100), room(1))[0].job;
+        let life = merged.copy.as_ref().unwrap().life;
+        assert_eq!((merged.accepted_at, life), (Timestamp(10), Duration::from_millis(310)));
+    }
+}
+
+#[test]
 fn the_later_expiry_of_two_merged_jobs_holds() {
     for (first, second, merged) in
         [(Some(5), Some(9), Some(9)), (Some(9), Some(5), Some(9)), (None, Some(5), None)]

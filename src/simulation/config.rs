@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use crate::{
     app::{Checked, check},
     config,
+    event::Entity,
     metrics::Metrics,
     resource::Resources,
     rules::RuleSet,
@@ -30,5 +31,10 @@ impl Config {
             keys: Arc::new(Keys::derive(&secret)),
             metrics: Arc::new(Metrics::new().unwrap()),
         }
+    }
+
+    /// Whether reads of an entity may come from a replica.
+    pub(super) fn has_guard(&self, entity: &Entity) -> bool {
+        self.resources.get(&entity.resource_type).is_some_and(|resource| !resource.guard.is_zero())
     }
 }

@@ -176,7 +176,8 @@ impl Index {
         for (member, stamp) in members {
             let key = (member.position(), member.clone());
             let Some(value) = record.members.get_mut(&key) else { continue };
-            if value.expires_at <= now || (value.stamp != *stamp && holds(Clause::DroppedByStamp)) {
+            let whatever = *stamp == Stamp(0) || !holds(Clause::DroppedByStamp);
+            if value.expires_at <= now || (value.stamp != *stamp && !whatever) {
                 continue;
             }
             dropped += 1;

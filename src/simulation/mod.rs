@@ -20,6 +20,7 @@ mod dice;
 mod holders;
 mod index;
 mod journal;
+mod kinds;
 mod mutants;
 mod network;
 mod process;

@@ -92,6 +92,9 @@ impl SimStore {
 
     /// A pipeline: the vault, then the members and with them `stale`, then what their holders hold.
     async fn record_batch(&self, batch: Vec<Recording>) -> Result<Vec<Recorded>, StoreError> {
+        if let Some(network) = &self.network {
+            network.stall().await;
+        }
         let batch = Arc::new(batch);
         let (recordings, vault, of_holders, early) = (batch.clone(), batch.clone(), batch.clone(), batch);
         let this = self.clone();
@@ -200,6 +203,9 @@ impl Relations for SimStore {
         Box::pin(async move {
             if members.is_empty() {
                 return Ok(0);
+            }
+            if let Some(network) = &self.network {
+                network.stall().await;
             }
             self.ask(move |index, now| {
                 let dropped = index.forget(&entity, &members, linger, now);
