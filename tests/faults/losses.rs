@@ -49,6 +49,27 @@ async fn an_index_that_is_flushed_under_load_is_noticed_and_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_is_away_keeps_no_other_from_being_rebuilt() {
+    let mut world = World::new().await.set("STORE__ON_LOSS", "rebuild");
+    let outer = Redis::start().await;
+    world.setup = world.setup.cache("outer", outer.url());
+    let service = Service::ready(&world.setup).await;
+    world.ledger.accepted_read(&service, READERS).await;
+    service.wait_until_done().await;
+    outer.tell(&["SET", "/posts/post-0?access_token=tok-post-0-user-0", "a copy", "EX", "300"]).await;
+    world.to_cache.set(AWAY);
+    service.wait_for("readiness tells", |it| it.names("cache:api")).await;
+    world.index.tell(&["FLUSHALL"]).await;
+    poll("the other cache is rebuilt", async || {
+        let copies: Vec<String> = outer.ask(&["KEYS", "/posts/*"]).await;
+        copies.is_empty().then_some(())
+    })
+    .await;
+    world.heal();
+    done(&world, &service, "a loss with a cache away").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_owed_after_a_loss_is_done_after_a_restart() {
     let world = World::new().await;
     let mut service = Service::ready(&world.setup).await;

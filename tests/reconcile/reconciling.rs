@@ -42,6 +42,19 @@ async fn a_copy_of_before_an_update_is_evicted_and_not_recorded() {
 }
 
 #[tokio::test]
+async fn a_hit_on_a_copy_of_before_an_update_does_not_make_it_known() {
+    let world = World::redis();
+    world.fill(3).await;
+    let service = world.serve().await;
+    service.done(&updates([2].into_iter())).await;
+    service.done(&json!([read("2", "2")])).await;
+    assert_eq!(service.holders("2").await, 1);
+    assert_eq!(counts(&world.report(&[]).await), [3, 1, 2, 1]);
+    let left = [1, 3].map(|post| format!("api:/posts/{post}?access_token=tok-{post}"));
+    assert_eq!(world.view().keys().await, BTreeSet::from(left));
+}
+
+#[tokio::test]
 async fn after_the_index_was_flushed_copies_of_before_are_evicted() {
     let world = World::redis();
     world.fill(500).await;
