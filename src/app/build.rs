@@ -139,7 +139,7 @@ impl Parts {
         health.replaying(log.is_some());
         remember_templates(&notes(&config.journal), &mut checked.resources, clock);
         let Built { mut hooks, store, pools } = hooks(config, checked, keys, clock, metrics.clone())?;
-        hooks.caches = remembering(hooks.caches, &config.journal);
+        hooks.caches = remembering(hooks.caches, &config.journal, &health);
         let hooks = Arc::new(hooks);
         let queue = Arc::new(queue(&config.queue, &config.workers, clock));
         let ground = Ground {
@@ -333,7 +333,11 @@ type Kept = (Arc<dyn Journal>, Option<Arc<Log>>);
 fn journal(config: &JournalConfig, keys: &Arc<Keys>, clock: Clock) -> anyhow::Result<Kept> {
     let level = config.level.as_str();
     if config.level == Level::None {
-        warn!(level, "there is no journal: jobs that wait are lost when the process dies");
+        warn!(
+            level,
+            "there is no journal: jobs that wait are lost when the process dies, and what becomes of the index while none runs \
+             is not noticed"
+        );
         if journal::is_there(&config.path) {
             warn!(path = %config.path.display(), "a journal is there and is not replayed: jobs may be left in it");
         }
@@ -416,7 +420,7 @@ fn window(config: &Config, clock: Clock, trust: &Arc<Trust>) -> Window {
 }
 
 /// Which caches are suspect is known across restarts where jobs are.
-fn remembering(caches: Caches, journal: &JournalConfig) -> Caches {
+fn remembering(caches: Caches, journal: &JournalConfig, health: &Health) -> Caches {
     if journal.level == Level::None {
         return caches;
     }
@@ -429,6 +433,8 @@ fn remembering(caches: Caches, journal: &JournalConfig) -> Caches {
     }
     for name in caches.names().filter(|name| caches.regarded(name) != Some(Regard::Trusted)) {
         warn!(cache = &**name, "the cache is suspect: removals leave it out until it answers and is emptied");
+        // Until the first look says more.
+        health.report(&format!("cache:{name}"), Some("it is suspect".to_owned()));
     }
     caches
 }
