@@ -52,8 +52,10 @@ async fn it_is_ready_when_the_journal_is_replayed_and_then_does_all_of_it() {
         let entity = service.get(&format!("/v1/entities/Posts/{post}")).await;
         tracked += entity["holders"].as_u64().unwrap();
     }
+    let output = service.process.output();
+    let replayed = output.lines().find(|line| line.contains("the journal is replayed")).unwrap();
     println!(
-        "start: {jobs} jobs accepted, 503 {not_ready} times, {progress} lines of progress, {tracked} done"
+        "start: {jobs} jobs accepted, 503 {not_ready} times, {progress} lines of progress, {tracked} done; {replayed}"
     );
     assert_eq!(tracked, jobs as u64);
 }
