@@ -50,7 +50,7 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
         return Ok(true);
     }
     let epoch = hooks.trust.epoch();
-    if fan_out.marked && fan_out.epoch != epoch {
+    if fan_out.marked && fan_out.epoch != epoch && holds(Clause::EpochTold) {
         // What it has done may have been on a server that is gone.
         fan_out.restart();
         fan_out.marked = false;
@@ -169,7 +169,8 @@ impl Chunk<'_> {
 
     async fn forget(&self, members: &[Held]) -> Result<(), HookError> {
         let (entity, members) = (&self.job.entity, self.to_forget(members));
-        let forgotten = self.hooks.relations.forget(entity, &members, self.hooks.window.span()).await;
+        let linger = if holds(Clause::Lingers) { self.hooks.window.span() } else { Duration::ZERO };
+        let forgotten = self.hooks.relations.forget(entity, &members, linger).await;
         forgotten.map(drop).map_err(|error| self.hooks.store_failed(error))
     }
 
@@ -179,6 +180,7 @@ impl Chunk<'_> {
     fn to_forget(&self, members: &[Held]) -> Vec<(Member, Stamp)> {
         let age = match (self.job.recheck, self.resource.recheck) {
             (false, None) => Duration::ZERO,
+            (false, Some(_)) if !holds(Clause::KeptUntilRecheck) => Duration::ZERO,
             (false, Some(_)) => return Vec::new(),
             (true, _) => self.hooks.clock.now().since(self.job.accepted_at) + CLOCK_UNIT,
         };

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::{
     caches::{Caches, CopyKey, Failure, WaitsFor},
+    clause::{Clause, holds},
     clock::Clock,
     event::{AccessToken, Entity},
     job::Job,
@@ -66,6 +67,9 @@ impl Hooks {
     /// The job that does again what this one has done, for caches that fill late, where there are such.
     fn again(&self, job: &Job) -> Option<Job> {
         let delay = self.resource(&job.entity).ok()?.recheck.filter(|_| !job.recheck)?;
+        if !holds(Clause::Recheck) {
+            return None;
+        }
         Some(job.again(delay, self.clock.accepted()))
     }
 

@@ -11,7 +11,7 @@ use super::{
     note::{Debt, OwedByCache},
     verdict::{ServerIs, of_server},
 };
-use crate::redis_pool::{Found, PoolError, Pulse};
+use crate::redis_pool::{Found, PoolError, Watched};
 
 impl Losses {
     /// Looks at every cache at once, for as long as `time`. What is wrong with one, a ping says.
@@ -19,7 +19,7 @@ impl Losses {
         join_all(self.caches.iter().map(async |(name, pulse)| {
             let window = &self.ground.hooks.window;
             let began = window.now();
-            match timeout(time, self.look_at_cache(name, pulse)).await {
+            match timeout(time, self.look_at_cache(name, &**pulse)).await {
                 Ok(Ok(())) => window.same(name, began),
                 _ => window.away(name),
             }
@@ -27,7 +27,7 @@ impl Losses {
         .await;
     }
 
-    async fn look_at_cache(&self, name: &str, pulse: &Pulse) -> Result<(), PoolError> {
+    async fn look_at_cache(&self, name: &str, pulse: &dyn Watched) -> Result<(), PoolError> {
         let found = pulse.look().await?;
         if found.info.may_lose_the_last {
             self.ground.hooks.window.may_fail_over();

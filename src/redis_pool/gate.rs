@@ -19,7 +19,7 @@ use super::{
 
 /// What is known of the server behind a pool. It is closed from when another one answers until that one is accepted.
 #[derive(Default)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     /// The server that may be used; the first that is ever met.
     accepted: Mutex<Option<Server>>,
     closed: AtomicBool,
@@ -27,30 +27,30 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn lets_through(&self, server: &Server) -> bool {
+    pub(crate) fn lets_through(&self, server: &Server) -> bool {
         !self.is_closed() && self.lock().as_ref() == Some(server)
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
-    pub(super) fn accept(&self, server: &Server) {
+    pub(crate) fn accept(&self, server: &Server) {
         let mut accepted = self.lock();
         *accepted = Some(server.clone());
         self.closed.store(false, Ordering::Release);
     }
 
     /// Something is odd: whoever looks after the server is to look at once.
-    pub(super) fn suspect(&self) {
+    pub(crate) fn suspect(&self) {
         self.suspected.notify_one();
     }
 
-    pub(super) async fn suspected(&self) {
+    pub(crate) async fn suspected(&self) {
         self.suspected.notified().await;
     }
 
-    fn met(&self, server: &Server) {
+    pub(crate) fn met(&self, server: &Server) {
         let mut accepted = self.lock();
         let known = accepted.as_ref().is_some_and(Server::is_known);
         if !known {

@@ -10,7 +10,7 @@ use crate::{
     clock::{Clock, Timestamp},
     event::{AccessToken, Entity},
     judge::ReadTime,
-    relations::{Member, Relations as _},
+    relations::Member,
 };
 
 /// A copy's first life.
@@ -102,7 +102,7 @@ impl Api {
         };
         let generation = match generated {
             false => None,
-            true => match self.world.store.staleness(entity).await {
+            true => match self.world.staleness(entity).await {
                 Ok(staleness) => Some(staleness.generation),
                 // It does not cache what it cannot tell of.
                 Err(_) => return None,
@@ -137,7 +137,8 @@ impl Api {
             self.post(&told).await?;
         }
         let mut filled = Vec::new();
-        for cache in &world.caches {
+        let in_front = usize::from(world.late_cache().is_some());
+        for cache in &world.caches[..world.caches.len() - in_front] {
             // Where this fails the copy may stand there all the same, even later: for a short while.
             if cache.set(&key, copy.clone()).await.is_ok() {
                 filled.push(cache);
@@ -147,6 +148,7 @@ impl Api {
         if holds(Clause::PostAfterFill) {
             self.post(&told).await?;
         }
+        world.fill_late(&key, copy, life);
         for cache in filled {
             self.pause(2).await?;
             // A copy that is not raised ends early.
@@ -164,7 +166,7 @@ impl Api {
         }
         let read = match (dice.chance(500), &*wanted.entity.resource_type) {
             (true, _) => copy.read,
-            (false, "Items") => match self.world.store.staleness(&wanted.entity).await {
+            (false, "Items") => match self.world.staleness(&wanted.entity).await {
                 Ok(staleness) => ReadTime { occurred_at: None, generation: Some(staleness.generation) },
                 Err(_) => return Ok(()),
             },

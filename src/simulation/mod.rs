@@ -10,6 +10,7 @@ use std::sync::{
 };
 
 use config::Config;
+use kind::Kind;
 use world::{Seen, World};
 
 mod api;
@@ -17,13 +18,19 @@ mod cache;
 mod config;
 mod database;
 mod dice;
+mod failover;
 mod index;
 mod journal;
+mod kind;
+mod late_fill;
+mod link;
 mod mutants;
 mod network;
 mod process;
+mod site;
 mod store;
 mod trace;
+mod watched;
 mod world;
 
 /// Worlds of the tests.
@@ -32,7 +39,8 @@ const SEEDS: u64 = 5000;
 const PARTS: u64 = 4;
 
 thread_local! {
-    static CONFIG: Arc<Config> = Arc::new(Config::read());
+    static CONFIG: Arc<Config> = Arc::new(Config::read(Kind::Plain));
+    static LATE_FILL: Arc<Config> = Arc::new(Config::read(Kind::LateFill));
 }
 
 /// A world that has come to its end.
@@ -46,7 +54,7 @@ fn simulate(seed: u64, traced: bool) -> Ran {
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.unwrap();
-    let config = CONFIG.with(Arc::clone);
+    let config = if Kind::of(seed) == Kind::LateFill { &LATE_FILL } else { &CONFIG }.with(Arc::clone);
     let vault_missing = config.metrics.vault_missing.clone();
     let before = vault_missing.get();
     runtime.block_on(async {
@@ -97,9 +105,40 @@ fn the_promise_holds_in_the_last_worlds() {
     some_worlds(3);
 }
 
+/// Worlds of another kind that run in a test.
+const OF_A_KIND: u64 = 1000;
+
+fn some_worlds_of(kind: Kind) {
+    let mut all = Seen::default();
+    for seed in kind.first()..kind.first() + OF_A_KIND {
+        match simulate(seed, false).result {
+            Ok(seen) => all = all + seen,
+            Err(violation) => panic!("{}", told(seed, &violation)),
+        }
+    }
+    println!("{OF_A_KIND} worlds, {kind:?}: {all:?}");
+    assert!(all.living > OF_A_KIND as usize / 2, "hardly a copy lives: {all:?}");
+}
+
+#[test]
+fn the_promise_holds_where_a_cache_fills_late() {
+    some_worlds_of(Kind::LateFill);
+}
+
+#[test]
+fn the_promise_holds_where_servers_fail_over() {
+    some_worlds_of(Kind::Failover);
+}
+
+#[test]
+fn the_promise_holds_where_the_store_is_lost() {
+    some_worlds_of(Kind::Loss);
+}
+
 #[test]
 fn a_seed_always_gives_the_same_world() {
-    for seed in 0..20 {
+    let kinds = [Kind::Plain, Kind::LateFill, Kind::Failover, Kind::Loss];
+    for seed in kinds.into_iter().flat_map(|kind| kind.first()..kind.first() + 20) {
         let (one, other) = (simulate(seed, true), simulate(seed, true));
         assert!(one.trace.lines().count() > 10, "seed {seed}: {}", one.trace);
         assert_eq!(one.trace, other.trace, "seed {seed}");

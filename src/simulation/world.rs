@@ -17,6 +17,7 @@ use super::{
     config::Config,
     database::Database,
     dice::Dice,
+    kind::Kind,
     network::{Network, Outage},
     process::{Process, Surroundings, send, skewed},
     store::SimStore,
@@ -25,6 +26,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     event::Entity,
+    relations::{Relations as _, Staleness, StoreError},
 };
 
 /// The most that one clock is ahead of another, in milliseconds.
@@ -40,6 +42,7 @@ const PHASE: u64 = 160;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct World {
+    pub(super) kind: Kind,
     pub(super) dice: Dice,
     pub(super) trace: Trace,
     pub(super) network: Network,
@@ -93,9 +96,9 @@ impl std::ops::Add for Seen {
 }
 
 impl Scene {
-    fn of(dice: &Dice) -> Self {
+    fn of(dice: &Dice, kind: Kind) -> Self {
         let kinds = ["Posts", "Notes", "Items"];
-        let calm = dice.chance(150);
+        let calm = dice.chance(150) && kind != Kind::Failover && kind != Kind::Loss;
         let kind = *dice.pick(&kinds);
         let (other, unwritten) = (*dice.pick(&kinds), *dice.pick(&kinds));
         let mut written = vec![entity(kind, 1), entity(other, 2)];
@@ -127,10 +130,14 @@ impl World {
     pub(super) fn new(seed: u64, config: Arc<Config>, traced: bool) -> Arc<Self> {
         let (dice, clock) = (Dice::of(seed), Clock::simulated(Timestamp(DAWN)));
         let trace = Trace::new(traced, clock);
-        let scene = Scene::of(&dice);
+        let (kind, scene) = (Kind::of(seed), Scene::of(&dice, Kind::of(seed)));
         let slow = dice.chance(200);
         let network = Network::new(dice.clone(), trace.clone(), scene.calm, slow);
-        let caches = ["inner", "outer"].into_iter().take(dice.number(1..=2) as usize);
+        let caches = ["inner", "outer"].into_iter().take(if kind == Kind::LateFill {
+            2
+        } else {
+            dice.number(1..=2) as usize
+        });
         let caches: Vec<_> = caches.map(|name| SimCache::new(name, network.clone(), clock)).collect();
         // A `guard` of zero says that there is none between decache and its store.
         let skew = if scene.has("Items") { 0 } else { SKEW };
@@ -143,12 +150,14 @@ impl World {
             store: store.clone(),
             caches: caches.clone(),
             clock,
+            watch: kind.watch(&dice),
         };
         let process = |name| Arc::new(Process::new(name, around.clone(), dice.millis(0..=skew)));
         let processes = (0..2).map(process).collect();
         let database = Database::new(clock);
         let (actors, ids) = (TaskTracker::new(), AtomicU64::default());
         Arc::new(Self {
+            kind,
             dice,
             trace,
             network,
@@ -175,6 +184,9 @@ impl World {
             self.network.calm(self.scene.calm);
             for _ in 0..self.dice.number(8..=20) {
                 self.happen();
+            }
+            if self.processes.iter().any(|process| process.watches()) {
+                self.disturb();
             }
             self.until_quiet().await?;
             seen = self.look()?;
@@ -255,6 +267,21 @@ impl World {
             tokio::time::sleep(length).await;
             outage.set(false);
         });
+    }
+
+    pub(super) fn spawn(&self, what: impl Future<Output = ()> + Send + 'static) {
+        self.actors.spawn(what);
+    }
+
+    /// What the store says of an entity; where processes look after it, as one of them is told.
+    pub(super) async fn staleness(&self, entity: &Entity) -> Result<Staleness, StoreError> {
+        if !self.processes.iter().any(|process| process.watches()) {
+            return self.store.staleness(entity).await;
+        }
+        match self.dice.pick(&self.processes).store() {
+            Some(store) => store.staleness(entity).await,
+            None => Err(StoreError::Unavailable("the process is dead".to_owned())),
+        }
     }
 
     fn outages(&self) -> Vec<Outage> {
