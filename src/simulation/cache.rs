@@ -205,7 +205,7 @@ impl Inspect for SimCache {
             let next = (keys.len() == effort).then(|| ScanCursor((from + effort) as u64));
             let lives = |key: &&&String| copies.by_key.get(**key).is_some_and(|copy| copy.expires_at > now);
             let matching =
-                keys.iter().filter(lives).filter(|key| matches(pattern.as_str().as_bytes(), key.as_bytes()));
+                keys.iter().filter(lives).filter(|key| matches(pattern.under("").as_bytes(), key.as_bytes()));
             Scanned { keys: matching.map(|key| CopyKey((*key).clone())).collect(), next }
         });
         Box::pin(async { scanned.await.map_err(|Lost| CacheError("no answer".to_owned())) })
