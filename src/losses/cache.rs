@@ -32,10 +32,16 @@ impl Losses {
         if found.info.may_lose_the_last {
             self.ground.hooks.window.may_fail_over();
         }
-        let became = self.known(name).map_or(ServerIs::Same, |known| of_server(&known, &found));
-        if became == ServerIs::Other {
-            self.cache_is_another(name, &found);
+        let became = self.known(name).map(|known| of_server(&known, &found));
+        match became {
+            Some(ServerIs::Same) => {}
+            Some(ServerIs::Other) => self.cache_is_another(name, &found),
+            // It may have been used already, and may have been another one then.
+            None => {
+                self.do_again();
+            }
         }
+        let became = became.unwrap_or(ServerIs::Same);
         if self.accept(name, pulse, &found, became == ServerIs::Same) {
             // A note that is not written costs a sweep too many at the next start, and nothing else.
             let _ = self.save(false).await;

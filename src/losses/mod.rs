@@ -248,8 +248,13 @@ impl Losses {
         Ok(())
     }
 
-    /// What is held is run again, and so is what was begun before.
+    /// After a failover what is held is run again, and so is what was begun before.
     fn run_again(&self, component: &str) -> usize {
+        self.failed_over(component);
+        self.do_again()
+    }
+
+    fn do_again(&self) -> usize {
         let Ground { hooks, queue, journal, clock, .. } = &self.ground;
         hooks.trust.new_epoch();
         let held = hooks.window.again();
@@ -257,7 +262,6 @@ impl Losses {
         for finished in held {
             run_again(queue, journal, finished, clock.accepted());
         }
-        self.failed_over(component);
         jobs
     }
 
@@ -265,12 +269,12 @@ impl Losses {
         self.ground.metrics.failovers.with_label_values(&[component]).inc();
     }
 
-    /// Whether something is still to be done after a loss, but what waits for relationships that linger.
+    /// Whether something is still to be done after a loss, or even after relationships that `linger`.
     #[cfg(test)]
-    pub(crate) fn owes(&self) -> bool {
+    pub(crate) fn owes(&self, linger: bool) -> bool {
         let memory = self.memory();
         let owed = &memory.note.owed;
-        !memory.joined || owed.index.is_some() || owed.caches.values().any(|owed| owed.all)
+        !memory.joined || owed.index.is_some() || owed.caches.values().any(|owed| linger || owed.all)
     }
 
     fn known(&self, name: &str) -> Option<Known> {

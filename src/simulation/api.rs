@@ -145,10 +145,11 @@ impl Api {
             }
             self.pause(2).await?;
         }
+        let posts_at = world.clock.now();
         if holds(Clause::PostAfterFill) {
             self.post(&told).await?;
         }
-        world.fill_late(&key, copy, life);
+        world.fill_late(&key, copy, life, posts_at);
         for cache in filled {
             self.pause(2).await?;
             // A copy that is not raised ends early.

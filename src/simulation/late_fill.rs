@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crate::clock::Timestamp;
+
 use super::{
     cache::{Copy, SimCache},
     kind::Kind,
@@ -11,8 +13,8 @@ use super::{
 
 /// The `recheck` of every resource in such a world.
 pub(super) const RECHECK: Duration = Duration::from_millis(120);
-/// The latest fill after the event was accepted, in milliseconds.
-const LATEST: u64 = 100;
+/// The latest fill after the event was posted.
+const LATEST: Duration = Duration::from_millis(100);
 
 impl World {
     /// The cache that fills late.
@@ -21,9 +23,11 @@ impl World {
     }
 
     /// The answer has left the API; the cache keeps it for the copy's full life from when it has it.
-    pub(super) fn fill_late(self: &Arc<Self>, key: &str, copy: Copy, life: Duration) {
+    pub(super) fn fill_late(self: &Arc<Self>, key: &str, copy: Copy, life: Duration, posts_at: Timestamp) {
         let Some(cache) = self.late_cache().cloned() else { return };
-        let (world, key, late) = (self.clone(), key.to_owned(), self.dice.millis(0..=LATEST));
+        let Some(left) = LATEST.checked_sub(self.clock.now().since(posts_at)) else { return };
+        let (world, key, late) =
+            (self.clone(), key.to_owned(), self.dice.millis(0..=left.as_millis() as u64));
         self.spawn(async move {
             tokio::time::sleep(late).await;
             let until = world.clock.now().after(life);

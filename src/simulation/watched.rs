@@ -35,6 +35,8 @@ pub(super) struct Eyes {
     queue: Arc<Queue>,
     journal: Arc<SimJournal>,
     clock: Clock,
+    /// Whether untracked copies may be left until relationships no longer linger.
+    waits: bool,
 }
 
 /// What a process is made of that looks after its servers.
@@ -71,12 +73,15 @@ impl Eyes {
             (boxed(store.pulse(process)), caches.iter().map(of_cache).collect())
         };
         let losses = Arc::new(Losses::simulated(ground, servers));
-        Self { store, caches, losses, hooks, queue, journal, clock }
+        let waits = watch.span < Duration::from_secs(1);
+        Self { store, caches, losses, hooks, queue, journal, clock, waits }
     }
 
     /// Whether it has seen all there is to see, and nothing is to be done about it.
     pub(super) fn are_quiet(&self) -> bool {
-        self.store.is_current() && self.caches.iter().all(SimCache::is_current) && !self.losses.owes()
+        self.store.is_current()
+            && self.caches.iter().all(SimCache::is_current)
+            && !self.losses.owes(self.waits)
     }
 
     /// As the service's monitor does.
