@@ -23,19 +23,21 @@ pub(super) struct Link {
     gate: Arc<Gate>,
     /// The server that is connected to.
     connected: Arc<Mutex<Option<u64>>>,
+    /// The server that was last looked at and accepted.
+    accepted: Arc<Mutex<Option<Server>>>,
     /// The marker of the index that the process knows.
     pub(super) expected: Arc<Mutex<Option<String>>>,
 }
 
 impl Link {
     pub(super) fn new(network: Network, outage: Outage, machine: Machine) -> Self {
-        let (gate, connected, expected) = (Arc::default(), Arc::default(), Arc::default());
-        Self { network, outage, machine, gate, connected, expected }
+        let (gate, accepted) = (Arc::default(), Arc::default());
+        Self { network, outage, machine, gate, connected: Arc::default(), accepted, expected: Arc::default() }
     }
 
     /// Whether the server that is there now has been accepted.
     pub(super) fn is_current(&self) -> bool {
-        self.gate.lets_through(&info(self.machine.number()).server)
+        *self.accepted.lock().unwrap() == Some(info(self.machine.number()).server)
     }
 
     pub(super) fn suspect(&self) {
@@ -122,6 +124,7 @@ impl Watched for SimPulse {
     }
 
     fn accept(&self, server: &Server) {
+        *self.link.accepted.lock().unwrap() = Some(server.clone());
         self.link.gate.accept(server);
     }
 

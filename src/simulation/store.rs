@@ -69,7 +69,9 @@ impl SimStore {
     }
 
     pub(super) fn is_current(&self) -> bool {
-        self.link.as_ref().is_some_and(Link::is_current)
+        let marker = self.site.data.lock().unwrap().marker.clone();
+        let knows = |link: &Link| link.is_current() && *link.expected.lock().unwrap() == marker;
+        self.link.as_ref().is_some_and(knows)
     }
 
     pub(super) fn stall(&self) -> bool {
