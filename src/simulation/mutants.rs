@@ -46,6 +46,13 @@ const SHOWN_BY: &[(Clause, u64)] = &[
     (Clause::PostUntilAccepted, 2),
     (Clause::Outbox, 16),
     (Clause::LifeIsTold, 0),
+    (Clause::Recheck, 25_002),
+    (Clause::KeptUntilRecheck, 25_009),
+    (Clause::LateFillTracked, 25_000),
+    (Clause::LossAnswered, 35_001),
+    (Clause::MarkerChecked, 35_025),
+    (Clause::Held, 30_001),
+    (Clause::EpochTold, 30_002),
 ];
 
 /// Clauses whose absence breaks no promise, and why.
