@@ -50,7 +50,6 @@ const SHOWN_BY: &[(Clause, u64)] = &[
     (Clause::KeptUntilRecheck, 25_009),
     (Clause::LateFillTracked, 25_000),
     (Clause::LossAnswered, 35_001),
-    (Clause::MarkerChecked, 35_025),
     (Clause::Held, 30_001),
     (Clause::EpochTold, 30_002),
 ];
