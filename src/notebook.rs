@@ -15,13 +15,19 @@ pub struct Notebook {
     folder: Option<PathBuf>,
     /// The notes of a simulated process.
     #[cfg(test)]
-    simulated: Option<std::sync::Arc<std::sync::Mutex<std::collections::BTreeMap<String, Vec<u8>>>>>,
+    simulated: Option<std::sync::Arc<std::sync::Mutex<Simulated>>>,
 }
+
+/// Notes in memory, by name.
+#[cfg(test)]
+type Simulated = std::collections::BTreeMap<String, Vec<u8>>;
 
 impl Notebook {
     /// Keeps its notes in this folder.
     pub fn in_folder(folder: &Path) -> Self {
-        Self { folder: Some(folder.to_owned()), ..Self::none() }
+        let mut notes = Self::none();
+        notes.folder = Some(folder.to_owned());
+        notes
     }
 
     /// Keeps no notes.
