@@ -50,8 +50,8 @@ clauses! {
     TrackedForGuard,
     /// 3: a read that began within `guard` after the write is evicted.
     Guard,
-    /// 3: an eviction drops the relationship first, then deletes the copy.
-    EvictionDropsFirst,
+    /// 3, 6: an eviction deletes the copy first, then drops the relationship.
+    EvictionDropsLast,
     /// 3: `stale` lives `horizon` and 2 `guard`.
     StaleOutlivesHorizon,
     /// 3: a read that is older than `horizon` is evicted.
@@ -66,6 +66,10 @@ clauses! {
     GuardBesideGeneration,
     /// 5: a read with neither time nor generation is evicted if there is any `stale`.
     UndatedEvicted,
+    /// 5: or, where there is none, if it arrived half a `horizon` ago.
+    UndatedAges,
+    /// 6: an eviction drops a relationship only as it was recorded for it.
+    EvictedByStamp,
     /// 6: a relationship is dropped after its copy is deleted, not before.
     DroppedAfterDeletion,
     /// 6: it is dropped only where its copy is gone from every cache.

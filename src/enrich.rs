@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     clause::{Clause, holds},
-    event::{AccessToken, Event, EventError},
+    event::{AccessToken, Entity, Event, EventError},
     job::{Accepted, CopyHeld, Job, JobId, JobKey, JobType},
     resource::{Resource, Resources},
     rules::{Route, RuleSet},
@@ -24,6 +24,12 @@ pub struct Enrichment<'a> {
     pub holder_id: &'a dyn Fn(&AccessToken) -> HolderId,
 }
 
+/// What a job is about.
+struct Subject {
+    entity: Entity,
+    copy: Option<Box<CopyHeld>>,
+}
+
 impl Enrichment<'_> {
     /// The jobs that an event asks for, one a topic. None: no rule matches it, it is ignored.
     ///
@@ -34,36 +40,26 @@ impl Enrichment<'_> {
         if routes.is_empty() {
             return Ok(Vec::new());
         }
-        let resource_type = &event.entity.resource_type;
-        let resource = self.resources.get(resource_type).ok_or_else(|| {
-            EventError(format!(
-                "resource_type {resource_type} is routed by a rule, and has no entry in resources"
-            ))
-        })?;
-        routes.iter().map(|route| self.job(event, resource, route, at)).collect()
+        routes.iter().map(|route| self.job(event, route, at)).collect()
     }
 
-    fn job(
-        &self,
-        event: &Event,
-        resource: &Resource,
-        route: &Route<'_>,
-        at: Accepted,
-    ) -> Result<Job, EventError> {
+    fn job(&self, event: &Event, route: &Route<'_>, at: Accepted) -> Result<Job, EventError> {
         let properties = &route.enricher.properties;
         let job_type = properties.job_type;
-        let (copy, occurred_at) = match job_type {
-            JobType::Cache => (Some(Box::new(self.copy(event, resource)?)), event.occurred_at),
-            JobType::Invalidate => (None, event.occurred_at.or(Some(at.now))),
+        let Subject { entity, copy } = self.subject(event, job_type)?;
+        let occurred_at = match job_type {
+            JobType::Cache => event.occurred_at,
+            JobType::Invalidate | JobType::Revoke => event.occurred_at.or(Some(at.now)),
         };
         let ready_at = at.tick.after(properties.due);
-        let follows = self.rules.has_follow_up(job_type, route.topic, &event.entity.resource_type);
+        let follows = self.rules.has_follow_up(job_type, route.topic, &entity.resource_type);
+        let key = self.key(event, route, (&entity, copy.as_deref()), follows);
         Ok(Job {
             id: JobId::new(at.now),
-            key: self.key(event, route, copy.as_deref(), follows),
+            key,
             job_type,
             topic: route.topic.clone(),
-            entity: event.entity.clone(),
+            entity,
             priority: properties.priority,
             superceedable: properties.superceedable,
             ready_at,
@@ -78,8 +74,48 @@ impl Enrichment<'_> {
         })
     }
 
-    fn key(&self, event: &Event, route: &Route<'_>, copy: Option<&CopyHeld>, follows: bool) -> JobKey {
-        let mut key = key::of(event, route, copy, self.holder_id);
+    fn subject(&self, event: &Event, job_type: JobType) -> Result<Subject, EventError> {
+        let entity = event.entity.clone();
+        Ok(match job_type {
+            JobType::Cache => {
+                let copy = self.copy(event, self.resource(event)?)?;
+                Subject { entity, copy: Some(Box::new(copy)) }
+            }
+            JobType::Invalidate => self.resource(event).map(|_| Subject { entity, copy: None })?,
+            // Whatever the event is about: what goes is all that the holder has.
+            JobType::Revoke => Subject { entity: Job::of_holder(self.holder(event)?), copy: None },
+        })
+    }
+
+    fn resource(&self, event: &Event) -> Result<&Resource, EventError> {
+        let resource_type = &event.entity.resource_type;
+        self.resources.get(resource_type).ok_or_else(|| {
+            EventError(format!(
+                "resource_type {resource_type} is routed by a rule, and has no entry in resources"
+            ))
+        })
+    }
+
+    /// Whose copies are to go.
+    fn holder(&self, event: &Event) -> Result<HolderId, EventError> {
+        let token = event.access_token.as_ref().ok_or_else(|| {
+            EventError(
+                "access_token is missing: a rule makes a revoke job of this event, and the token says whose copies \
+                 are to go; it may stand in payload"
+                    .to_owned(),
+            )
+        })?;
+        Ok((self.holder_id)(token))
+    }
+
+    fn key(
+        &self,
+        event: &Event,
+        route: &Route<'_>,
+        subject: (&Entity, Option<&CopyHeld>),
+        follows: bool,
+    ) -> JobKey {
+        let mut key = key::of(event, route, subject, self.holder_id);
         if follows && holds(Clause::FollowedInKey) {
             self.rules.add_followed(&mut key, &event.payload);
         }

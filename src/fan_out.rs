@@ -39,8 +39,8 @@ pub enum Asked {
     /// Not at all.
     #[default]
     NotYet,
-    /// The page behind this cursor is next.
-    Until(Box<str>),
+    /// The page behind this cursor is next, after so many.
+    Until(Box<str>, u32),
     /// For all of them.
     All,
 }
@@ -54,7 +54,7 @@ impl FanOut {
     /// At the beginning of a lap nothing has failed yet, and nobody has been asked. One that does not drop all members meets
     /// them again.
     pub fn begin_turn(&mut self, drops_all: bool) {
-        if self.is_at_start() && !matches!(self.resolved, Asked::Until(_)) {
+        if self.is_at_start() && !matches!(self.resolved, Asked::Until(..)) {
             self.resolved = Asked::NotYet;
             self.tally.failed = 0;
             if !drops_all {

@@ -18,11 +18,13 @@ use crate::{
     queue::{Full, JobState, JobView, Pushed, Queue, Tally, Watch},
     resource::Resources,
     rules::RuleSet,
-    secret::Keys,
+    secret::{HolderId, Keys},
 };
 
 /// The topic of invalidations that people ask for.
-const ASKED_FOR: &str = "invalidations";
+const INVALIDATIONS: &str = "invalidations";
+/// The topic of revocations that people ask for.
+const REVOCATIONS: &str = "revocations";
 /// What is answered with a full queue: it drains by thousands of jobs a second unless something is down.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -107,6 +109,9 @@ pub enum IngestError {
     UnknownResources(Vec<Rejection>),
 }
 
+/// Jobs that were queued, and where they were waited for, where they have ended and what they did in all.
+pub type Asked = (Vec<QueuedJob>, Option<(Vec<JobView>, Tally)>);
+
 /// Jobs that were queued, and a watch over them where one is wanted.
 type Queued = (Vec<QueuedJob>, Option<Watch>);
 /// Jobs of a request, with the place and the id of the event that each is for.
@@ -140,12 +145,32 @@ impl Ingest {
         &self,
         entities: Vec<Entity>,
         wait: Option<Duration>,
-    ) -> Result<(Vec<QueuedJob>, Option<(Vec<JobView>, Tally)>), IngestError> {
+    ) -> Result<Asked, IngestError> {
         self.open()?;
-        let at = self.clock.accepted();
         self.known(&entities)?;
-        let jobs =
-            entities.into_iter().enumerate().map(|(place, entity)| (place, None, asked_for(entity, at)));
+        self.ask_for(JobType::Invalidate, INVALIDATIONS, entities, wait).await
+    }
+
+    /// Queues a revocation of all that a holder holds. `wait` as in [`Ingest::accept`]; with what it did.
+    ///
+    /// # Errors
+    /// [`IngestError`]: nothing was taken.
+    pub async fn revoke(&self, holder: HolderId, wait: Option<Duration>) -> Result<Asked, IngestError> {
+        self.open()?;
+        self.ask_for(JobType::Revoke, REVOCATIONS, vec![Job::of_holder(holder)], wait).await
+    }
+
+    /// Queues a job for each of these.
+    async fn ask_for(
+        &self,
+        job_type: JobType,
+        topic: &str,
+        about: Vec<Entity>,
+        wait: Option<Duration>,
+    ) -> Result<Asked, IngestError> {
+        let (at, topic) = (self.clock.accepted(), Arc::from(topic));
+        let jobs = about.into_iter().enumerate();
+        let jobs = jobs.map(|(place, entity)| (place, None, asked_for(job_type, &topic, entity, at)));
         let (jobs, watch) = self.keep(jobs.collect(), at, wait.is_some()).await?;
         let ended = ended(watch, wait).await.map(|views| {
             let total = total(&views);
@@ -285,13 +310,13 @@ fn total(ended: &[JobView]) -> Tally {
     survivors.into_values().flatten().sum()
 }
 
-/// An invalidation that no event asks for. What was read until now is stale.
-fn asked_for(entity: Entity, at: Accepted) -> Job {
+/// A job that no event asks for. What was read until now is stale.
+fn asked_for(job_type: JobType, topic: &Arc<str>, entity: Entity, at: Accepted) -> Job {
     Job {
         id: JobId::new(at.now),
-        key: JobKey::of(JobType::Invalidate, ASKED_FOR, &entity).finish(),
-        job_type: JobType::Invalidate,
-        topic: Arc::from(ASKED_FOR),
+        key: JobKey::of(job_type, topic, &entity).finish(),
+        job_type,
+        topic: topic.clone(),
         entity,
         priority: 0,
         superceedable: true,

@@ -27,17 +27,29 @@ pub enum JobType {
     Cache,
     /// Removes every copy of an entity.
     Invalidate,
+    /// Removes every copy of a holder. What such a job is about is the holder: [`Job::of_holder`].
+    Revoke,
 }
 
 impl JobType {
     /// Every job type, for metrics that list them all.
-    pub const ALL: [Self; 2] = [Self::Cache, Self::Invalidate];
+    pub const ALL: [Self; 3] = [Self::Cache, Self::Invalidate, Self::Revoke];
 
     /// The word for it in YAML, answers, logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cache => "cache",
             Self::Invalidate => "invalidate",
+            Self::Revoke => "revoke",
+        }
+    }
+
+    /// Whether it removes what others hold: such a job may take many turns, and never gives up and never expires (DESIGN 7,
+    /// rule 8).
+    pub fn fans_out(self) -> bool {
+        match self {
+            Self::Cache => false,
+            Self::Invalidate | Self::Revoke => true,
         }
     }
 }
@@ -121,7 +133,7 @@ pub struct Job {
     pub job_type: JobType,
     /// Which topic's enricher made it.
     pub topic: Arc<str>,
-    /// What it is about.
+    /// What it is about; for `revoke` in the place of it a holder.
     pub entity: Entity,
     /// 0 is the most urgent.
     pub priority: u16,
@@ -131,7 +143,8 @@ pub struct Job {
     pub ready_at: Tick,
     /// Not worth starting later. `None`: always worth it.
     pub expires_at: Option<Tick>,
-    /// For `cache`: when the read began. For `invalidate`: when the write's commit returned.
+    /// For `cache`: when the read began. For `invalidate`: when the write's commit returned. For `revoke`: when the
+    /// holder lost the right to read.
     pub occurred_at: Option<Timestamp>,
     /// The generation that the event carried.
     pub generation: Option<u64>,
@@ -146,6 +159,24 @@ pub struct Job {
     /// Whether it removes again what an earlier job has removed (DESIGN 7, rule 11): it marks nothing, and nothing follows
     /// it.
     pub recheck: bool,
+}
+
+/// What stands in the place of a resource type where a job is about a holder. An entity's may be the same word; the job's
+/// type tells which it is.
+const HOLDER: &str = "holder";
+
+impl Job {
+    /// What a `revoke` job of this holder is about, in the place of an entity. So the holder is part of its key, of its
+    /// view and of its journal entry, and no token is.
+    pub fn of_holder(holder: HolderId) -> Entity {
+        Entity { resource_type: HOLDER.into(), id: holder.to_string().into() }
+    }
+
+    /// Whose copies a `revoke` job removes.
+    pub fn holder(&self) -> Option<HolderId> {
+        let is_about_one = self.job_type == JobType::Revoke && *self.entity.resource_type == *HOLDER;
+        is_about_one.then(|| self.entity.id.parse().ok()).flatten()
+    }
 }
 
 /// A copy that a `cache` job is about.

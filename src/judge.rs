@@ -38,6 +38,16 @@ pub enum Verdict {
     Evict(Reason),
 }
 
+impl Verdict {
+    /// Why the copy goes, where it does.
+    pub fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Keep => None,
+            Self::Evict(reason) => Some(reason),
+        }
+    }
+}
+
 /// Why a copy goes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Reason {
@@ -49,6 +59,8 @@ pub enum Reason {
     Generation,
     /// The read has neither time nor generation, and there was an invalidation.
     Undated,
+    /// The read began before its holder was revoked, or too short after it to be sure.
+    Revoked,
     /// The read is under a generation that was never given out: of another entity, or made up.
     MadeUpGeneration,
     /// The read began before the index was lost, and with it whatever would tell whether the read is stale.
@@ -57,11 +69,12 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for metrics that list them all.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Stale,
         Self::OlderThanHorizon,
         Self::Generation,
         Self::Undated,
+        Self::Revoked,
         Self::MadeUpGeneration,
         Self::IndexLost,
     ];
@@ -73,6 +86,7 @@ impl Reason {
             Self::OlderThanHorizon => "older_than_horizon",
             Self::Generation => "generation",
             Self::Undated => "undated",
+            Self::Revoked => "revoked",
             Self::MadeUpGeneration => "made_up_generation",
             Self::IndexLost => "index_lost",
         }
@@ -115,6 +129,18 @@ pub fn judge(read: ReadTime, stale: Option<Stale>, now: Timestamp, margins: Marg
         (Some(began), Some(stale)) if began <= stale.at.after(guard) => Verdict::Evict(Reason::Stale),
         (None, Some(_)) if holds(Clause::UndatedEvicted) => Verdict::Evict(Reason::Undated),
         _ => Verdict::Keep,
+    }
+}
+
+/// Judges a read by its holder's own `stale` (DESIGN 7, rule 10), beside [`judge`]. A generation is an entity's, and says
+/// nothing of a holder; but it is a time at which the read had not yet begun, so the earlier of the two times counts. A read
+/// that is older than the mark may live to see is older than the horizon, which [`judge`] tests.
+pub fn judge_revoked(read: ReadTime, revoked: Option<Timestamp>, guard: Duration) -> Verdict {
+    let Some(revoked) = revoked else { return Verdict::Keep };
+    let asked_at = read.generation.filter(|generation| *generation != ANY_STALE).map(Timestamp);
+    match [read.occurred_at, asked_at].into_iter().flatten().min() {
+        Some(began) if began > revoked.after(guard) => Verdict::Keep,
+        _ => Verdict::Evict(Reason::Revoked),
     }
 }
 
@@ -223,7 +249,46 @@ mod tests {
         assert_eq!(judged(ReadTime::default(), None, 9_000_000), Keep);
     }
 
+    #[test]
+    fn a_read_that_began_by_the_guards_end_after_its_holder_was_revoked_goes() {
+        let judged = |read| judge_revoked(read, Some(WRITE), GUARD);
+        let gone = Evict(Reason::Revoked);
+        assert_eq!((judged(at(1_002_000)), judged(at(1_002_001))), (gone, Keep));
+        assert_eq!(judged(ReadTime::default()), gone, "undated");
+        assert_eq!(judge_revoked(ReadTime::default(), None, GUARD), Keep);
+    }
+
+    #[test]
+    fn no_generation_helps_against_a_revocation() {
+        let judged = |read| judge_revoked(read, Some(WRITE), Duration::ZERO);
+        let gone = Evict(Reason::Revoked);
+        assert_eq!((judged(under(1_000_000)), judged(under(1_000_001))), (gone, Keep));
+        let both =
+            |time, generation| ReadTime { occurred_at: Some(Timestamp(time)), generation: Some(generation) };
+        assert_eq!(judged(both(1_000_000, 1_000_001)), gone);
+        assert_eq!(judged(both(1_000_001, 1_000_000)), gone);
+        assert_eq!(judged(both(1_000_001, 1_000_001)), Keep);
+        let merged = |time| judged(both(time, ANY_STALE));
+        assert_eq!((merged(1_000_000), merged(1_000_001)), (gone, Keep), "its time is that of the older");
+    }
+
     proptest! {
+        /// The mark that a revocation leaves lives as long as any resource's: so a read from before it is always told by one
+        /// of the two.
+        #[test]
+        fn no_read_from_before_a_revocation_ever_stays(
+            before in 0_u64..10_000_000, late in 0_u64..10_000_000, guard in 0_u64..5000, more in 0_u64..5000,
+            by_generation: bool,
+        ) {
+            let margins = Margins { guard: Duration::from_millis(guard), horizon: HORIZON };
+            let (revoked, began) = (Timestamp(20_000_000), 20_000_000 - before);
+            let read = if by_generation { under(began) } else { at(began) };
+            let now = revoked.after(Duration::from_millis(late));
+            let lives = now < revoked.after(HORIZON + 2 * margins.guard + Duration::from_millis(more));
+            let verdicts = (judge(read, None, now, margins), judge_revoked(read, lives.then_some(revoked), margins.guard));
+            prop_assert_ne!(verdicts, (Keep, Keep));
+        }
+
         /// The invalidation's mark is read while it lives, and is gone later: whenever it is, a read that began no later
         /// than the write does not stay.
         #[test]

@@ -3,7 +3,7 @@
 //! An API posts what its users read and change. [`http`] takes the events and [`event`] parses them; [`ingest`] asks
 //! [`rules`] where they go and [`enrich`] what jobs they make, and pushes these to the [`queue`], which knows their order.
 //! A [`worker`] takes many at a time and runs each by its hook ([`hooks`]): `cache` records in [`relations`] that a holder has
-//! a copy, `invalidate` walks an entity's holders and removes their copies from [`caches`]. A hook answers with an outcome;
+//! a copy, `invalidate` walks an entity's holders and removes their copies from [`caches`], `revoke` all that one holder holds. A hook answers with an outcome;
 //! jobs that follow from it go back to the queue. Who holds what is shown by [`lookup`]. [`app`] wires all of this, and
 //! [`cli`] starts it.
 
@@ -44,6 +44,7 @@ pub mod redis_pool;
 pub mod relations;
 pub mod resolver;
 pub mod resource;
+pub mod retired;
 pub mod rules;
 pub mod secret;
 #[cfg(test)]

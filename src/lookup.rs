@@ -12,10 +12,12 @@ use crate::{
 };
 
 mod cursor;
+mod holdings;
 #[cfg(test)]
 pub(crate) mod memory;
 
 use cursor::Cursor;
+pub use holdings::{HoldingView, HoldingsError, HoldingsView};
 
 /// How many members one step of a count reads.
 const COUNT_STEP: usize = 4096;

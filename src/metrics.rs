@@ -112,7 +112,7 @@ impl Metrics {
             queue_bytes: make.gauge("queue_bytes", "Bytes that queued and running jobs are counted with")?,
             suspended: make.gauge(
                 "invalidations_suspended",
-                "Invalidations and evictions that wait after a failure: the promise is suspended for their entities",
+                "Invalidations, revocations and evictions that wait after a failure: the promise is suspended for what they are about",
             )?,
             cache_owed: make.gauges("cache_owed_jobs", "Jobs that wait for a cache", &["cache"])?,
             cache_suspect: make.gauges(
@@ -147,7 +147,7 @@ impl Metrics {
 
     /// How many jobs have come to this end, of whatever type.
     pub fn jobs_ended(&self, state: JobState) -> u64 {
-        let types = [JobType::Cache, JobType::Invalidate];
+        let types = JobType::ALL;
         types.iter().map(|it| self.jobs.with_label_values(&[it.as_str(), state.as_str()]).get()).sum()
     }
 

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, ErrorKind, Write as _},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -70,12 +70,18 @@ impl Notebook {
     pub fn write<T: Serialize>(&self, name: &str, note: &T) -> io::Result<()> {
         let (Some(folder), Some(path)) = (&self.folder, self.path(name)) else { return Ok(()) };
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let draft = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(&serde_json::to_vec(note)?)?;
-        file.sync_all()?;
-        fs::rename(&draft, &path)?;
-        File::open(folder)?.sync_all()
+        let (note, draft) = (serde_json::to_vec(note)?, path.with_extension("new"));
+        match write_whole(&draft, &note) {
+            Ok(()) => {
+                fs::rename(&draft, &path)?;
+                File::open(folder)?.sync_all()
+            }
+            Err(error) if error.kind() == ErrorKind::StorageFull => {
+                fs::remove_file(&draft).ok();
+                write_over(&path, &note).map_err(|_| error)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// [`Notebook::write`], aside.
@@ -96,6 +102,24 @@ impl Notebook {
     fn path(&self, name: &str) -> Option<PathBuf> {
         Some(self.folder.as_ref()?.join(format!("{name}.json")))
     }
+}
+
+fn write_whole(path: &Path, note: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(note)?;
+    file.sync_all()
+}
+
+/// On a full disk: in the room that the note has already. A crash in the middle of it leaves one that cannot be read, which
+/// whoever reads notes has to expect.
+fn write_over(path: &Path, note: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    let before = file.metadata()?.len();
+    file.write_all_at(note, 0)?;
+    if before > note.len() as u64 {
+        file.set_len(note.len() as u64)?;
+    }
+    file.sync_all()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{borrow::Cow, time::Duration};
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     config::resolver::ResolverConfig,
@@ -63,6 +63,9 @@ pub enum ResolverError {
     /// It says that the next page is the one that it has given.
     #[error("the resolver's pages go in a circle")]
     Circle,
+    /// There is no end to its pages.
+    #[error("the resolver's pages do not end")]
+    Endless,
     /// The entity's name makes no URL of the template.
     #[error("no URL of the resolver can be made for this entity")]
     Url,
@@ -93,6 +96,12 @@ impl Resolver {
         })
     }
 
+    /// Waits until it may ask; for as long as what this returns is held, which bounds the answers in memory, too.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes it.
+        self.permits.acquire().await.ok()
+    }
+
     /// A page of an entity's holders; `cursor` is what the page before has named. Tries again a few times.
     ///
     /// # Errors
@@ -111,8 +120,6 @@ impl Resolver {
     }
 
     async fn ask(&self, uri: Uri, cursor: Option<&str>) -> Result<Resolved, ResolverError> {
-        // A semaphore that nobody closes.
-        let _permit = self.permits.acquire().await.ok();
         let answer = self.client.send(Method::GET, uri, &self.headers).await?;
         let resolved = match answer.status {
             StatusCode::OK => parse(&answer.body)?,
@@ -138,12 +145,11 @@ fn encoded(value: &str) -> Cow<'_, str> {
     utf8_percent_encode(value, RESERVED).into()
 }
 
-/// A list of holders, or an object with such a list and a cursor.
+/// Some holders, and a cursor for more.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Page {
-    All(Vec<Holder>),
-    Part { holders: Vec<Holder>, next: Option<Box<str>> },
+struct Page {
+    holders: Vec<Holder>,
+    next: Option<Box<str>>,
 }
 
 /// A token, or an object with one.
@@ -165,12 +171,13 @@ impl From<Answered> for Holder {
     }
 }
 
-/// What serde says of it could repeat a token.
+/// Which form it has, its first character says: nothing is held twice to find out. What serde says of it could repeat a token.
 fn parse(body: &[u8]) -> Result<Resolved, ResolverError> {
-    match serde_json::from_slice(body).map_err(|_| ResolverError::Unreadable)? {
-        Page::All(holders) => Ok(Resolved { holders, next: None }),
-        Page::Part { holders, next } => Ok(Resolved { holders, next }),
-    }
+    let resolved = match body.trim_ascii_start() {
+        [b'[', ..] => serde_json::from_slice(body).map(|holders| Resolved { holders, next: None }),
+        _ => serde_json::from_slice(body).map(|Page { holders, next }| Resolved { holders, next }),
+    };
+    resolved.map_err(|_| ResolverError::Unreadable)
 }
 
 #[cfg(test)]

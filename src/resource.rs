@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     caches::CopyKey,
+    clock::Timestamp,
     config::resources::{ResourceConfig, ResourcesConfig},
     event::{AccessToken, Entity, is_resource_type},
     judge::Margins,
@@ -16,6 +17,8 @@ use crate::{
 pub struct Resource {
     templates: Templates,
     variant_patterns: Vec<Glob>,
+    /// Templates of an earlier configuration, and when the last copy under each has ended.
+    retired: Vec<(KeyTemplate, Timestamp)>,
     /// What keys of copies must not begin with; empty where the store has no keys of this kind.
     store_prefix: Box<str>,
     /// Whether a template, filled unluckily, could begin with `store_prefix`.
@@ -55,9 +58,28 @@ impl Resources {
         if problems.is_empty() { Ok(Self(resources)) } else { Err(problems) }
     }
 
+    /// Has copies under a template removed until `ends` that is not configured any more. Returns whether there is such a
+    /// resource; where there is none, nobody asks for a removal.
+    pub fn retire(&mut self, resource_type: &str, template: KeyTemplate, ends: Timestamp) -> bool {
+        let resource = self.0.get_mut(resource_type);
+        resource.map(|resource| resource.retired.push((template, ends))).is_some()
+    }
+
     /// The resource of this type.
     pub fn get(&self, resource_type: &str) -> Option<&Resource> {
         self.0.get(resource_type)
+    }
+
+    /// How long the mark of something that concerns every resource has to live: the longest `horizon` and two of the
+    /// longest `guard`.
+    pub fn longest_mark(&self) -> Duration {
+        let longest = |time: fn(&Resource) -> Duration| self.0.values().map(time).max().unwrap_or_default();
+        longest(|resource| resource.horizon) + 2 * longest(|resource| resource.guard)
+    }
+
+    /// How much later the last of the caches that fill late is emptied again, where there are such.
+    pub fn longest_recheck(&self) -> Option<Duration> {
+        self.0.values().filter_map(|resource| resource.recheck).max()
     }
 
     /// Every resource with its type, in the order of types.
@@ -92,6 +114,7 @@ impl Resource {
             !store_prefix.is_empty() && templates.iter().any(|t| store_prefix.starts_with(t.leading_text()));
         Self {
             templates: Templates::new(templates),
+            retired: Vec::new(),
             variant_patterns,
             store_prefix: store_prefix.into(),
             may_reach_store,
@@ -122,6 +145,15 @@ impl Resource {
     /// has the empty one.
     pub fn copy_keys(&self, entity_id: &str, token: &AccessToken) -> Vec<CopyKey> {
         self.templates.expand(entity_id, Some(token))
+    }
+
+    /// The keys of one user's copies that a removal has to name: those under the templates, and those that may still live
+    /// under templates that were configured before (DESIGN 7, rule 12).
+    pub fn keys_to_remove(&self, entity_id: &str, token: &AccessToken, now: Timestamp) -> Vec<CopyKey> {
+        let mut keys = self.copy_keys(entity_id, token);
+        let living = self.retired.iter().filter(|(_, ends)| *ends > now);
+        keys.extend(living.filter_map(|(template, _)| template.expand(entity_id, Some(token))));
+        keys
     }
 
     /// Which copy an event's `cache_key` means: the text of a variant to keep with the relationship, or `None` for the

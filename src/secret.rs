@@ -1,6 +1,6 @@
 //! What one secret guards: holder ids that reveal nothing, and access tokens sealed at rest (DESIGN 6).
 
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, str::FromStr};
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -19,6 +19,23 @@ pub struct HolderId(pub [u8; 16]);
 impl fmt::Display for HolderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
+    }
+}
+
+/// Why a text is no holder id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a holder id is 32 hex digits in lower case")]
+pub struct NoHolderId;
+
+impl FromStr for HolderId {
+    type Err = NoHolderId;
+
+    /// Reads what it shows, and nothing else: each holder has one id.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text, &mut id).map_err(|_| NoHolderId)?;
+        let id = Self(id);
+        if id.to_string() == text { Ok(id) } else { Err(NoHolderId) }
     }
 }
 

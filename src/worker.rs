@@ -59,10 +59,10 @@ impl Worker {
                     if !holds(Clause::KeptUntilEnded) {
                         taken.iter().for_each(|attempt| self.journal.forget(attempt.kept.clone()));
                     }
-                    let (batch, invalidations): (Vec<_>, Vec<_>) =
-                        taken.into_iter().partition(|attempt| attempt.job.job_type == JobType::Cache);
-                    fan_outs += invalidations.len();
-                    under_way.extend(invalidations.into_iter().map(|attempt| self.invalidate(attempt).boxed()));
+                    let (batch, removals): (Vec<_>, Vec<_>) =
+                        taken.into_iter().partition(|attempt| !attempt.job.job_type.fans_out());
+                    fan_outs += removals.len();
+                    under_way.extend(removals.into_iter().map(|attempt| self.fan_out(attempt).boxed()));
                     if !batch.is_empty() {
                         reads += 1;
                         under_way.push(self.cache(batch).boxed());
@@ -84,9 +84,13 @@ impl Worker {
         Done::Reads
     }
 
-    async fn invalidate(&self, attempt: Attempt) -> Done {
+    async fn fan_out(&self, attempt: Attempt) -> Done {
         let (began, epoch) = (self.clock.tick(), self.hooks.trust.epoch());
-        let outcome = self.hooks.invalidate(&attempt).instrument(span_of(&attempt.job)).await;
+        let span = span_of(&attempt.job);
+        let outcome = match attempt.job.job_type {
+            JobType::Revoke => self.hooks.revoke(&attempt).instrument(span).await,
+            JobType::Cache | JobType::Invalidate => self.hooks.invalidate(&attempt).instrument(span).await,
+        };
         let ran = self.clock.tick().since(began);
         self.settle(Ran { attempt, ran, epoch, let_go: false }, outcome);
         Done::FanOut

@@ -21,6 +21,7 @@ use crate::{
         caches::{CacheConfig, CacheTarget},
         journal::{JournalConfig, Level},
         queue::QueueConfig,
+        rules::RulesConfig,
         secret::SecretConfig,
         server::ServerConfig,
         store::StoreConfig,
@@ -30,6 +31,7 @@ use crate::{
     hooks::Hooks,
     http::{Auth, Limits, RenderMetrics, Service},
     ingest::Ingest,
+    job::JobType,
     journal::{self, Journal, Log, Settings, Volatile},
     lookup::Lookup,
     losses::{Ground, Losses},
@@ -41,6 +43,7 @@ use crate::{
     relations::{ClaimError, Marked, Relations, embedded::Embedded, redis::RedisStore},
     resolver::Resolver,
     resource::Resources,
+    retired,
     rules::{RuleProblem, RuleSet},
     secret::{Keys, Secret},
     trust::Trust,
@@ -101,13 +104,30 @@ pub fn check(loaded: &Loaded) -> Result<Checked, ConfigError> {
     let prefix = config.store.prefix().unwrap_or_default();
     let resources = Resources::compile(&config.resources, prefix).map_err(refused)?;
     let rules = RuleSet::compile(&config.rules, &resources).map_err(refused)?;
+    if !config.store.by_holder() {
+        refuse_revocations(&config.rules).map_err(refused)?;
+    }
     let warnings = rules.warnings().iter().map(place).collect();
     Ok(Checked { rules, resources, warnings })
 }
 
+/// Without an index by holder nobody knows what to revoke.
+fn refuse_revocations(rules: &RulesConfig) -> Result<(), Vec<RuleProblem>> {
+    let mut problems = Vec::new();
+    for (topic, entries) in &rules.topics {
+        for (index, entry) in entries.iter().enumerate() {
+            if entry.job_properties.job_type == JobType::Revoke {
+                let path = format!("job_scheduler.enricher.topics.{topic}[{index}].job_properties.job_type");
+                problems.push(RuleProblem::new(path, "a revoke job needs store.by_holder: true"));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
 impl Parts {
     pub(super) fn build(loaded: &Loaded) -> anyhow::Result<Self> {
-        let checked = check(loaded)?;
+        let mut checked = check(loaded)?;
         for warning in &checked.warnings {
             warn!("{warning}");
         }
@@ -117,8 +137,9 @@ impl Parts {
         let keys = Arc::new(keys(config)?);
         let (journal, log) = journal(&config.journal, &keys, clock)?;
         health.replaying(log.is_some());
+        remember_templates(&notes(&config.journal), &mut checked.resources, clock);
         let Built { mut hooks, store, pools } = hooks(config, checked, keys, clock, metrics.clone())?;
-        hooks.caches = remembering(hooks.caches, &config.journal);
+        hooks.caches = remembering(hooks.caches, &config.journal, &health);
         let hooks = Arc::new(hooks);
         let queue = Arc::new(queue(&config.queue, &config.workers, clock));
         let ground = Ground {
@@ -252,6 +273,17 @@ pub(super) struct Built {
     pools: Vec<(String, RedisPool)>,
 }
 
+/// Whoever may not write the journal's folder does not come here.
+fn remember_templates(notes: &Notebook, resources: &mut Resources, clock: Clock) {
+    match retired::remember(notes, resources, clock.now()) {
+        Ok(0) => {}
+        Ok(templates) => {
+            info!(templates, "copies under templates of an earlier configuration are removed, too")
+        }
+        Err(error) => warn!(%error, "copies under templates of an earlier configuration are not known"),
+    }
+}
+
 /// Opens store and caches.
 pub(super) fn hooks(
     config: &Config,
@@ -301,7 +333,11 @@ type Kept = (Arc<dyn Journal>, Option<Arc<Log>>);
 fn journal(config: &JournalConfig, keys: &Arc<Keys>, clock: Clock) -> anyhow::Result<Kept> {
     let level = config.level.as_str();
     if config.level == Level::None {
-        warn!(level, "there is no journal: jobs that wait are lost when the process dies");
+        warn!(
+            level,
+            "there is no journal: jobs that wait are lost when the process dies, and what becomes of the index while none runs \
+             is not noticed"
+        );
         if journal::is_there(&config.path) {
             warn!(path = %config.path.display(), "a journal is there and is not replayed: jobs may be left in it");
         }
@@ -323,8 +359,8 @@ pub(super) struct Store {
 
 fn store(config: &StoreConfig, clock: Clock, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Result<Store> {
     match config {
-        StoreConfig::Embedded { path, .. } => {
-            let embedded = Arc::new(Embedded::open(PathBuf::as_path(path), clock)?);
+        StoreConfig::Embedded { path, by_holder, .. } => {
+            let embedded = Arc::new(Embedded::open(PathBuf::as_path(path), clock)?.by_holder(*by_holder));
             info!(path = %path.display(), "the store is embedded");
             let (relations, marked) = (embedded.clone(), embedded.clone());
             Ok(Store { relations, marked, embedded: Some(embedded), redis: None })
@@ -334,7 +370,7 @@ fn store(config: &StoreConfig, clock: Clock, pools: &mut Vec<(String, RedisPool)
             let pool = RedisPool::with_tls(config.url.expose(), &tls, config.pool_size, config.timeout)?;
             info!(server = %config.url.server(), "the store is Redis");
             pools.push(("store".to_owned(), pool.clone()));
-            let redis = Arc::new(RedisStore::new(pool, &config.prefix));
+            let redis = Arc::new(RedisStore::new(pool, &config.prefix).by_holder(config.by_holder));
             let (relations, marked) = (redis.clone(), redis.clone());
             Ok(Store { relations, marked, embedded: None, redis: Some(redis) })
         }
@@ -384,7 +420,7 @@ fn window(config: &Config, clock: Clock, trust: &Arc<Trust>) -> Window {
 }
 
 /// Which caches are suspect is known across restarts where jobs are.
-fn remembering(caches: Caches, journal: &JournalConfig) -> Caches {
+fn remembering(caches: Caches, journal: &JournalConfig, health: &Health) -> Caches {
     if journal.level == Level::None {
         return caches;
     }
@@ -397,6 +433,8 @@ fn remembering(caches: Caches, journal: &JournalConfig) -> Caches {
     }
     for name in caches.names().filter(|name| caches.regarded(name) != Some(Regard::Trusted)) {
         warn!(cache = &**name, "the cache is suspect: removals leave it out until it answers and is emptied");
+        // Until the first look says more.
+        health.report(&format!("cache:{name}"), Some("it is suspect".to_owned()));
     }
     caches
 }

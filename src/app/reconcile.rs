@@ -38,8 +38,13 @@ pub async fn reconcile(
     };
     // Whoever noticed a loss has written it into the index.
     let marker = store.marked.marker().await?.as_deref().and_then(Marker::parse);
-    if let Some(floor) = marker.and_then(|marker| marker.floor) {
-        hooks.trust.lost(floor, floor);
+    if let Some(marker) = marker {
+        let resources = || hooks.resources.iter().map(|(_, resource)| resource);
+        let life = resources().map(|resource| resource.ttl + resource.guard).max().unwrap_or_default();
+        hooks.trust.new_index(marker.made_at.after(life));
+        if let Some(floor) = marker.floor {
+            hooks.trust.lost(floor, floor);
+        }
     }
     let reconcile = Reconcile { hooks: &hooks, plan, progress, cancelled };
     Ok(Some(reconcile.run().await?))

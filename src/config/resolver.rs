@@ -134,5 +134,5 @@ fn default_concurrency() -> usize {
 }
 
 fn default_max_body() -> usize {
-    16 << 20
+    4 << 20
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer};
 use serde_yaml::Value;
 
 use super::quantity;
@@ -129,10 +129,7 @@ fn job_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<JobType, D::Er
     let word = value.as_str().unwrap_or_default();
     match JobType::ALL.into_iter().find(|job_type| job_type.as_str() == word) {
         Some(job_type) => Ok(job_type),
-        None if word == "revoke" => {
-            Err(D::Error::custom("job type revoke is not built yet: expected cache or invalidate"))
-        }
-        None => Err(quantity::refused("a job type, cache or invalidate", &value)),
+        None => Err(quantity::refused("a job type, cache, invalidate or revoke", &value)),
     }
 }
 

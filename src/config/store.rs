@@ -13,6 +13,8 @@ pub enum StoreConfig {
     Embedded {
         /// The directory that holds it.
         path: PathBuf,
+        /// Whether it also knows what each holder holds.
+        by_holder: bool,
         /// What to do where it is lost.
         on_loss: OnLoss,
     },
@@ -33,6 +35,8 @@ pub struct RedisStore {
     pub pool_size: usize,
     /// The longest that connecting, or one answer, may take.
     pub timeout: Duration,
+    /// Whether it also knows what each holder holds.
+    pub by_holder: bool,
     /// What to do where it is lost.
     pub on_loss: OnLoss,
 }
@@ -40,16 +44,24 @@ pub struct RedisStore {
 /// What to do about copies that a lost index knew.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnLoss {
-    /// Scan every cache, and evict what nothing tracks any more.
-    #[default]
+    /// Scan every cache, and evict what nothing tracks any more. Right only where a hit is told with the time of its copy.
     Rebuild,
     /// Evict every copy that the resources' templates name.
+    #[default]
     Evict,
     /// Scan nothing: until the last of them has ended, ask the resolver whom each invalidation concerns.
     Resolver,
 }
 
 impl StoreConfig {
+    /// Whether the store also knows what each holder holds, which `revoke` needs.
+    pub fn by_holder(&self) -> bool {
+        match self {
+            Self::Embedded { by_holder, .. } => *by_holder,
+            Self::Redis(redis) => redis.by_holder,
+        }
+    }
+
     /// What to do where it is lost.
     pub fn on_loss(&self) -> OnLoss {
         match self {
@@ -89,10 +101,9 @@ pub(super) struct RawStore {
     pool_size: usize,
     #[serde(deserialize_with = "quantity::some_duration")]
     timeout: Duration,
+    by_holder: bool,
     #[serde(deserialize_with = "on_loss")]
     on_loss: OnLoss,
-    #[serde(rename = "by_holder", deserialize_with = "not_by_holder")]
-    _by_holder: (),
 }
 
 impl Default for RawStore {
@@ -108,15 +119,16 @@ impl Default for RawStore {
             prefix: "decache:".to_owned(),
             pool_size: 16,
             timeout: Duration::from_secs(2),
+            by_holder: true,
             on_loss: OnLoss::default(),
-            _by_holder: (),
         }
     }
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self::Embedded { path: RawStore::default().path, on_loss: OnLoss::default() }
+        let RawStore { path, by_holder, on_loss, .. } = RawStore::default();
+        Self::Embedded { path, by_holder, on_loss }
     }
 }
 
@@ -124,7 +136,8 @@ impl RawStore {
     pub(super) fn check(self, problems: &mut Problems<'_>) -> StoreConfig {
         self.check_foreign(problems);
         if self.kind == Kind::Embedded {
-            return StoreConfig::Embedded { path: self.path, on_loss: self.on_loss };
+            let Self { path, by_holder, on_loss, .. } = self;
+            return StoreConfig::Embedded { path, by_holder, on_loss };
         }
         if self.prefix.is_empty()
             || self.prefix.contains(['{', '}'])
@@ -146,6 +159,7 @@ impl RawStore {
             prefix: self.prefix,
             pool_size: self.pool_size,
             timeout: self.timeout,
+            by_holder: self.by_holder,
             on_loss: self.on_loss,
         })
     }
@@ -199,12 +213,5 @@ fn on_loss<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OnLoss, D::Erro
         "evict" => Ok(OnLoss::Evict),
         "resolver" => Ok(OnLoss::Resolver),
         _ => Err(D::Error::custom("expected rebuild, evict or resolver")),
-    }
-}
-
-fn not_by_holder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
-    match bool::deserialize(deserializer)? {
-        false => Ok(()),
-        true => Err(D::Error::custom("by_holder is not built yet: leave it out, or false")),
     }
 }

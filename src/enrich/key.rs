@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use crate::{
-    event::{AccessToken, Event},
+    event::{AccessToken, Entity, Event},
     job::{CopyHeld, JobKey, KeyHasher},
     rules::{Attribute, KeyField, Property, Route},
     secret::HolderId,
 };
 
-/// The identity of the job that `route` makes of `event`; `copy` where it is a `cache` job.
+/// The identity of the job that `route` makes of `event`: about `entity`, and `copy` where it is a `cache` job.
 pub(super) fn of(
     event: &Event,
     route: &Route<'_>,
-    copy: Option<&CopyHeld>,
+    (entity, copy): (&Entity, Option<&CopyHeld>),
     holder_id: &dyn Fn(&AccessToken) -> HolderId,
 ) -> KeyHasher {
-    let mut key = JobKey::of(route.enricher.properties.job_type, route.topic, &event.entity);
+    let mut key = JobKey::of(route.enricher.properties.job_type, route.topic, entity);
     if let Some(copy) = copy {
         key.bytes(&copy.holder.0);
         key.optional(copy.cache_key.as_deref().map(str::as_bytes));

@@ -265,3 +265,43 @@ fn no_job_prints_a_token() {
     let job = Setup::new().job(&json!({"payload": {"access_token": TOKEN}})).unwrap();
     assert!(!format!("{job:?}").contains("tok-"));
 }
+
+fn with_logout() -> Setup {
+    let mut setup = Setup::new();
+    let entries = setup.rules.topics.get_mut("pp-cache").unwrap();
+    let mut logout = entries[1].clone();
+    logout.matches.action_type = Some("Logout".to_owned());
+    logout.job_properties.job_type = JobType::Revoke;
+    entries.insert(0, logout);
+    setup
+}
+
+#[test]
+fn a_revocation_is_about_the_tokens_holder_whatever_the_event_is_about() {
+    let setup = with_logout();
+    let logout =
+        json!({"action_type": "Logout", "resource_type": "Sessions", "entity_id": 1, "occurred_at": null});
+    let job = setup.job(&logout).unwrap();
+    assert_eq!((job.job_type, job.holder()), (JobType::Revoke, Some(holder(TOKEN))));
+    assert_eq!((job.copy.clone(), job.expires_at, job.occurred_at), (None, None, Some(AT.now)));
+    assert!(!format!("{job:?}").contains(TOKEN));
+    let with = |field: &str, value: Value| {
+        let mut event = logout.clone();
+        event[field] = value;
+        event
+    };
+    assert!(setup.same_key(&logout, &with("entity_id", json!(2))), "one holder, two sessions");
+    assert!(!setup.same_key(&logout, &with("access_token", json!("tok-bob"))));
+    let error = setup.job(&with("access_token", Value::Null)).unwrap_err();
+    assert!(error.starts_with("access_token is missing: a rule makes a revoke job of this event"), "{error}");
+}
+
+#[test]
+fn only_a_revocation_is_of_a_holder() {
+    let read = Setup::new().job(&json!({})).unwrap();
+    assert_eq!(read.holder(), None);
+    let entity = Job::of_holder(holder(TOKEN));
+    assert_eq!(Job { entity: entity.clone(), ..read.clone() }.holder(), None);
+    assert_eq!(Job { entity, job_type: JobType::Revoke, ..read.clone() }.holder(), Some(holder(TOKEN)));
+    assert_eq!(Job { job_type: JobType::Revoke, ..read }.holder(), None);
+}

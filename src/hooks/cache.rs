@@ -12,7 +12,7 @@ use crate::{
     clock::Timestamp,
     event::Entity,
     job::{CopyHeld, Job},
-    judge::{ReadTime, Reason, Verdict, judge, judge_given},
+    judge::{ReadTime, Reason, Verdict, judge, judge_given, judge_revoked},
     queue::{Attempt, Ending, Outcome, Phase},
     relations::{Member, Recorded, Recording, Stamp, StoreError},
     resource::Resource,
@@ -167,17 +167,25 @@ fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: Timestamp) 
     let margins = read.resource.margins();
     let by_entity = judge(time, recorded.stale, now, margins);
     let by_loss = judge(time, hooks.trust.stale(now, margins), now, margins);
-    let reason = match (by_entity, judge_given(time, recorded.generation), by_loss) {
-        (Verdict::Evict(reason), ..) | (Verdict::Keep, Verdict::Evict(reason), _) => reason,
-        (Verdict::Keep, Verdict::Keep, Verdict::Evict(_)) => Reason::IndexLost,
-        (Verdict::Keep, Verdict::Keep, Verdict::Keep) => return false,
-    };
+    let by_read = judge_given(time, recorded.generation);
+    let by_holder = judge_revoked(time, recorded.revoked, margins.guard);
+    let known = [by_entity, by_read, by_holder].into_iter().find_map(Verdict::reason);
+    let lost = || by_loss.reason().map(|_| Reason::IndexLost);
+    let aged = || (time == ReadTime::default() && has_aged(read, now)).then_some(Reason::OlderThanHorizon);
+    let Some(reason) = known.or_else(lost).or_else(aged) else { return false };
     hooks.metrics.evictions.with_label_values(&[reason.as_str()]).inc();
     true
 }
 
-/// First the relationship, then the copy (DESIGN 7, rule 3). A holder who was recorded again meanwhile keeps the
-/// relationship: its stamp is another. Where caches may fill late the relationship is left to expire.
+/// Whether an undated read, which began before its event arrived, may be older than any mark that is kept. Half of the
+/// horizon is for the time that its API took to tell of it.
+fn has_aged(read: &Read<'_>, now: Timestamp) -> bool {
+    now.since(read.job.accepted_at) >= read.resource.horizon / 2 && holds(Clause::UndatedAges)
+}
+
+/// First the copy, then the relationship, as it was recorded: nothing is dropped whose copy may still be there (DESIGN 7, rule
+/// 6), for who tries again may judge otherwise. A holder who was recorded again meanwhile keeps the relationship: its stamp
+/// is another. Where caches may fill late the relationship is left to expire.
 async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> Result<(), HookError> {
     let mut members: BTreeMap<&Entity, Vec<(Member, Stamp)>> = BTreeMap::new();
     for (index, stamp) in stale {
@@ -185,10 +193,11 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
         if read.resource.recheck.is_some() {
             continue;
         }
-        members.entry(&read.job.entity).or_default().push((read.member.clone(), *stamp));
+        let stamp = if holds(Clause::EvictedByStamp) { *stamp } else { Stamp(0) };
+        members.entry(&read.job.entity).or_default().push((read.member.clone(), stamp));
     }
     let copies: Vec<&Read<'_>> = stale.iter().map(|(index, _)| &reads[*index]).collect();
-    if !holds(Clause::EvictionDropsFirst) {
+    if holds(Clause::EvictionDropsLast) {
         delete_copies(hooks, &copies).await?;
     }
     for (entity, members) in &members {
@@ -196,15 +205,17 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
         let forgotten = hooks.relations.forget(entity, members, Duration::ZERO).await;
         forgotten.map_err(|error| hooks.store_failed(error))?;
     }
-    if !holds(Clause::EvictionDropsFirst) {
+    if holds(Clause::EvictionDropsLast) {
         return Ok(());
     }
     delete_copies(hooks, &copies).await
 }
 
 async fn delete_copies(hooks: &Hooks, reads: &[&Read<'_>]) -> Result<(), HookError> {
-    let keys =
-        reads.iter().map(|read| copy_keys(read.resource, &read.job.entity, &read.member, &read.copy.token));
+    let now = hooks.clock.now();
+    let keys = reads
+        .iter()
+        .map(|read| copy_keys(read.resource, &read.job.entity, &read.member, &read.copy.token, now));
     let keys: Vec<_> = keys.collect::<Option<Vec<_>>>().ok_or(HookError::Unreadable)?.concat();
     let mut removal = hooks.caches.removal();
     removal.delete(&keys).await;

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use tracing::{debug, error};
-
-use super::{HookError, Hooks, copy_keys, resolve};
+use super::{HookError, Hooks, copy_keys, lap, resolve};
 use crate::{
-    caches::{Awaited, CopyKey, Failure, Removal},
+    caches::{CopyKey, Removal},
     clause::{Clause, holds},
     fan_out::FanOut,
     job::Job,
     queue::{Attempt, Outcome},
     relations::{Held, Member, StaleMark, Stamp},
     resource::Resource,
-    rules::{SkipReason, Skipped},
 };
 
 /// Members of one round: walk, vault, caches, index.
@@ -22,24 +19,15 @@ const MEMBERS_PER_CHUNK: usize = 512;
 const CHUNKS_PER_TURN: usize = if cfg!(test) { 3 } else { 16 };
 /// Steps of giving back room after a fan-out. What is left is given back by later recordings and fan-outs.
 const COMPACT_CALLS: usize = 64;
-/// What a difference of two times of the wall clock may be short of.
-const CLOCK_UNIT: Duration = Duration::from_millis(1);
 
 pub(super) async fn run(hooks: &Hooks, attempt: &Attempt) -> Outcome {
     let (job, mut fan_out) = (&*attempt.job, attempt.fan_out.clone());
-    match turn(hooks, job, &mut fan_out).await {
-        Ok(true) => {
-            if !job.recheck {
-                let latency = hooks.clock.now().since(job.accepted_at);
-                hooks.metrics.invalidation_seconds.observe(latency.as_secs_f64());
-            }
-            Outcome::Done { fan_out: Some(fan_out), follow_ups: follow_ups(hooks, job) }
-        }
-        Ok(false) => Outcome::Yield(fan_out),
-        Err(error) => {
-            Outcome::Failed { error: error.to_string(), waits_for: error.waits_for(), fan_out: Some(fan_out) }
-        }
+    let is_complete = turn(hooks, job, &mut fan_out).await;
+    if matches!(is_complete, Ok(true)) && !job.recheck {
+        let latency = hooks.clock.now().since(job.accepted_at);
+        hooks.metrics.invalidation_seconds.observe(latency.as_secs_f64());
     }
+    lap::outcome(hooks, job, fan_out, is_complete)
 }
 
 /// Goes on with the fan-out. Returns whether it is complete.
@@ -49,19 +37,8 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
     if !holds(Clause::WriteNeverTooOld) && hooks.clock.now().since(written) >= resource.horizon {
         return Ok(true);
     }
-    let epoch = hooks.trust.epoch();
-    if fan_out.marked && fan_out.epoch != epoch && holds(Clause::EpochTold) {
-        // What it has done may have been on a server that is gone.
-        fan_out.restart();
-        fan_out.marked = false;
-    }
-    fan_out.epoch = epoch;
-    match fan_out.awaited().map(|caches| hooks.caches.awaited(caches)) {
-        // The others have been emptied: asking them again would cost fresh copies.
-        Some(Awaited::Away(failure)) => return Err(HookError::Caches(failure)),
-        // The members stay until they expire, for no lap has come to its end in all caches.
-        Some(Awaited::LeftOut) if !fan_out.has_unnamed => return Ok(true),
-        Some(Awaited::LeftOut | Awaited::Answers) | None => {}
+    if lap::take_up(hooks, fan_out)? {
+        return Ok(true);
     }
     // `stale` first, then the members (DESIGN 7, rule 1).
     if holds(Clause::StaleBeforeMembers) {
@@ -147,11 +124,14 @@ impl Chunk<'_> {
         let holders: Vec<_> = held.iter().map(|held| held.member.holder).collect();
         let vault = self.hooks.relations.vault(&holders).await;
         let vault = vault.map_err(|error| self.hooks.store_failed(error))?;
+        let now = self.hooks.clock.now();
         let (mut members, mut keys) = (Vec::with_capacity(held.len()), Vec::with_capacity(held.len()));
         for (held, sealed) in held.iter().zip(vault) {
             let member = &held.member;
             let entry = sealed.and_then(|sealed| self.hooks.keys.open(member.holder, &sealed).ok());
-            match entry.and_then(|entry| copy_keys(self.resource, &self.job.entity, member, &entry.token)) {
+            match entry
+                .and_then(|entry| copy_keys(self.resource, &self.job.entity, member, &entry.token, now))
+            {
                 Some(copies) => {
                     keys.extend(copies);
                     members.push(held.clone());
@@ -174,30 +154,16 @@ impl Chunk<'_> {
         forgotten.map(drop).map_err(|error| self.hooks.store_failed(error))
     }
 
-    /// Those of the members that can be dropped, now that their copies are gone. Where caches fill late (DESIGN 7, rule 11) none
-    /// can before the recheck, and then only who was recorded before the invalidation came: a copy of before it has been
-    /// filled by now, and one that has been read since may be filled yet. The others are left to expire.
+    /// Those of the members that can be dropped, now that their copies are gone.
     fn to_forget(&self, members: &[Held]) -> Vec<(Member, Stamp)> {
-        let age = match (self.job.recheck, self.resource.recheck) {
-            (false, None) => Duration::ZERO,
-            (false, Some(_)) if !holds(Clause::KeptUntilRecheck) => Duration::ZERO,
-            (false, Some(_)) => return Vec::new(),
-            (true, _) => self.hooks.clock.now().since(self.job.accepted_at) + CLOCK_UNIT,
-        };
+        let Some(age) = lap::least_age(self.hooks, self.job, self.resource) else { return Vec::new() };
         let old = members.iter().filter(|held| held.age >= age);
         old.map(|held| (held.member.clone(), held.stamp)).collect()
     }
 
     /// The lap is complete: either all is gone, or the next attempt goes round again.
     async fn finish(&self, fan_out: &mut FanOut) -> Result<(), HookError> {
-        if let Some(incomplete) = &fan_out.incomplete
-            && holds(Clause::FanOutGoesRoundAgain)
-        {
-            let waits_for = fan_out.waits_for.iter().cloned().collect();
-            let failure = Failure { sentence: incomplete.to_string(), waits_for };
-            fan_out.restart();
-            return Err(HookError::Caches(failure));
-        }
+        lap::finish(fan_out)?;
         for _ in 0..COMPACT_CALLS {
             let more = self.hooks.relations.compact(&self.job.entity).await;
             if !more.map_err(|error| self.hooks.store_failed(error))? {
@@ -206,21 +172,4 @@ impl Chunk<'_> {
         }
         Ok(())
     }
-}
-
-fn follow_ups(hooks: &Hooks, job: &Job) -> Vec<Job> {
-    if job.recheck {
-        return Vec::new();
-    }
-    let made = hooks.rules.follow_ups(job, &hooks.resources, hooks.clock.accepted());
-    for Skipped { rule, reason } in made.skipped {
-        hooks.metrics.follow_ups_skipped.with_label_values(&[reason.as_str()]).inc();
-        // Rules that go in a circle are a mistake in them; the others are a matter of the event.
-        if reason == SkipReason::Depth {
-            error!(job.id = %job.id, rule, "follow-ups go too deep: do job_manager.job_rules go in a circle?");
-        } else {
-            debug!(job.id = %job.id, rule, reason = reason.as_str(), "no follow-up");
-        }
-    }
-    made.jobs.into_iter().chain(hooks.again(job)).collect()
 }

@@ -4,16 +4,18 @@
 
 mod cache;
 mod invalidate;
+mod lap;
 mod resolve;
+mod revoke;
 
 use std::sync::Arc;
 
 use crate::{
     caches::{Caches, CopyKey, Failure, WaitsFor},
     clause::{Clause, holds},
-    clock::Clock,
+    clock::{Clock, Timestamp},
     event::{AccessToken, Entity},
-    job::Job,
+    job::{Job, JobType},
     metrics::Metrics,
     queue::{Attempt, Outcome},
     relations::{Member, Relations, StoreError},
@@ -60,17 +62,26 @@ impl Hooks {
         invalidate::run(self, attempt).await
     }
 
+    /// Runs a turn of a `revoke` job.
+    pub async fn revoke(&self, attempt: &Attempt) -> Outcome {
+        revoke::run(self, attempt).await
+    }
+
     fn resource(&self, entity: &Entity) -> Result<&Resource, HookError> {
         self.resources.get(&entity.resource_type).ok_or(HookError::NoResource)
     }
 
     /// The job that does again what this one has done, for caches that fill late, where there are such.
     fn again(&self, job: &Job) -> Option<Job> {
-        let delay = self.resource(&job.entity).ok()?.recheck.filter(|_| !job.recheck)?;
         if !holds(Clause::Recheck) {
             return None;
         }
-        Some(job.again(delay, self.clock.accepted()))
+        let delay = match job.job_type {
+            JobType::Cache | JobType::Invalidate => self.resource(&job.entity).ok()?.recheck,
+            // Whatever the holder holds has been filled by then.
+            JobType::Revoke => self.resources.longest_recheck(),
+        };
+        Some(job.again(delay.filter(|_| !job.recheck)?, self.clock.accepted()))
     }
 
     fn store_failed(&self, error: StoreError) -> HookError {
@@ -88,6 +99,12 @@ enum HookError {
     NoResource,
     #[error("a variant's key is unreadable")]
     Unreadable,
+    #[error("the job names no holder")]
+    NoHolder,
+    #[error(
+        "store.by_holder is off, so nobody knows what the holder holds: set it to true, and wait for the longest ttl"
+    )]
+    NotByHolder,
     #[error(transparent)]
     Resolver(#[from] ResolverError),
     #[error("{}", .0.sentence)]
@@ -98,7 +115,12 @@ impl HookError {
     fn waits_for(&self) -> WaitsFor {
         match self {
             Self::Caches(failure) => failure.waits_for.clone(),
-            Self::Store(_) | Self::NoResource | Self::Unreadable | Self::Resolver(_) => WaitsFor::default(),
+            Self::Store(_)
+            | Self::NoResource
+            | Self::Unreadable
+            | Self::NoHolder
+            | Self::NotByHolder
+            | Self::Resolver(_) => WaitsFor::default(),
         }
     }
 }
@@ -109,9 +131,10 @@ pub(crate) fn copy_keys(
     entity: &Entity,
     member: &Member,
     token: &AccessToken,
+    now: Timestamp,
 ) -> Option<Vec<CopyKey>> {
     match &member.variant {
-        None => Some(resource.copy_keys(&entity.id, token)),
+        None => Some(resource.keys_to_remove(&entity.id, token, now)),
         Some(variant) => variant_key(variant, token).ok()?.map(|key| vec![key]),
     }
 }

@@ -8,10 +8,12 @@ use crate::{
     event::Entity,
     fan_out::{Asked, FanOut},
     relations::Member,
-    resolver::Holder,
+    resolver::{Holder, ResolverError},
     resource::Resource,
 };
 
+/// Pages that are asked for at most. Tens of millions of holders fit in so many; pages that never end do not.
+const PAGES: u32 = 10_000;
 /// Copies that are deleted together.
 const AT_ONCE: usize = 512;
 
@@ -25,12 +27,18 @@ pub(super) async fn next_page(
     fan_out: &mut FanOut,
 ) -> Result<bool, HookError> {
     let Some(resolver) = &hooks.resolver else { return Ok(true) };
-    let cursor = match &fan_out.resolved {
+    let (cursor, pages) = match &fan_out.resolved {
         Asked::All => return Ok(true),
         Asked::NotYet if hooks.trust.incomplete_until(hooks.clock.now()).is_none() => return Ok(true),
-        Asked::NotYet => None,
-        Asked::Until(cursor) => Some(&**cursor),
+        Asked::NotYet => (None, 0),
+        Asked::Until(_, PAGES) => {
+            // From the beginning with the next attempt, after its pause.
+            fan_out.resolved = Asked::NotYet;
+            return Err(ResolverError::Endless.into());
+        }
+        Asked::Until(cursor, pages) => (Some(&**cursor), *pages),
     };
+    let _turn = resolver.turn().await;
     let resolved = resolver.holders(entity, cursor).await.inspect_err(|_| {
         hooks.metrics.errors.with_label_values(&["resolver"]).inc();
     })?;
@@ -49,7 +57,7 @@ pub(super) async fn next_page(
         }
         None => fan_out.tally.matched += resolved.holders.len() as u64,
     }
-    fan_out.resolved = resolved.next.map_or(Asked::All, Asked::Until);
+    fan_out.resolved = resolved.next.map_or(Asked::All, |next| Asked::Until(next, pages + 1));
     Ok(fan_out.resolved == Asked::All)
 }
 
@@ -63,5 +71,5 @@ fn keys(hooks: &Hooks, entity: &Entity, resource: &Resource, holder: &Holder) ->
         }
     };
     let member = Member { holder: hooks.keys.holder_id(&holder.token), variant };
-    copy_keys(resource, entity, &member, &holder.token).unwrap_or_default()
+    copy_keys(resource, entity, &member, &holder.token, hooks.clock.now()).unwrap_or_default()
 }

@@ -19,10 +19,12 @@ use crate::{
     fan_out::FanOut,
     job::{CopyHeld, JobId, JobKey, JobType},
     queue::Phase,
-    relations::{Held, Position, Recording, embedded::Embedded},
+    relations::{Held, Position, Recorded, Recording, embedded::Embedded},
     secret::{Secret, VaultEntry},
     window::{Limits, Window},
 };
+
+mod revoking;
 
 /// A cache that can be away.
 struct Shelf {
@@ -39,11 +41,19 @@ impl Shelf {
     }
 
     fn fill(&self) {
-        self.keys.lock().unwrap().insert(KEY.to_owned());
+        self.put(KEY);
     }
 
     fn has_copy(&self) -> bool {
-        self.keys.lock().unwrap().contains(KEY)
+        self.has(KEY)
+    }
+
+    fn put(&self, key: &str) {
+        self.keys.lock().unwrap().insert(key.to_owned());
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.keys.lock().unwrap().contains(key)
     }
 
     fn answer<T: Send + 'static>(&self, with: impl FnOnce() -> T) -> BoxFuture<'_, Result<T, CacheError>> {
@@ -82,14 +92,14 @@ struct Kit {
 }
 
 impl Kit {
-    /// Alice holds a copy of post 42 in both caches, and the index knows.
+    /// Alice holds a copy of post 42 in both caches, and the index knows. Copies of notes are never filled late.
     async fn new(recheck: Duration) -> Self {
         let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::start());
         let metrics = Arc::new(Metrics::new().unwrap());
         let (near, far) = (Shelf::new("near"), Shelf::new("far"));
         let on = |shelf: &Arc<Shelf>| Box::new(OnShelf(shelf.clone())) as Box<dyn Cache>;
-        let posts = ResourceConfig {
-            cache_keys: vec!["/posts/{entity_id}?t={access_token}".to_owned()],
+        let resource = |cache_key: &str, recheck| ResourceConfig {
+            cache_keys: vec![cache_key.to_owned()],
             variant_patterns: Vec::new(),
             ttl: Duration::from_secs(300),
             guard: Duration::ZERO,
@@ -97,8 +107,11 @@ impl Kit {
             recheck,
             require_read_time: false,
         };
-        let resources =
-            Resources::compile(&ResourcesConfig([("Posts".to_owned(), posts)].into()), "").unwrap();
+        let config = [
+            ("Posts".to_owned(), resource("/posts/{entity_id}?t={access_token}", recheck)),
+            ("Notes".to_owned(), resource("/notes/{entity_id}?t={access_token}", Duration::ZERO)),
+        ];
+        let resources = Resources::compile(&ResourcesConfig(config.into()), "").unwrap();
         let rules =
             RulesConfig { job_rules: Vec::new(), topics: [].into(), follow_ups: Vec::new(), max_depth: 8 };
         let secret = Secret::from_text("a secret for tests, thirty-two bytes or more").unwrap();
@@ -129,19 +142,23 @@ impl Kit {
         CopyHeld { holder, token, user_id: None, cache_key: None, life: Duration::from_secs(300) }
     }
 
-    async fn record(&self) {
-        self.near.fill();
-        self.far.fill();
+    async fn record(&self) -> Recorded {
+        self.record_as(post(), KEY).await
+    }
+
+    async fn record_as(&self, entity: Entity, key: &str) -> Recorded {
+        self.near.put(key);
+        self.far.put(key);
         let copy = self.copy();
         let entry = VaultEntry { token: copy.token.clone(), user_id: None };
         let recording = Recording {
-            entity: post(),
+            entity,
             member: Member { holder: copy.holder, variant: None },
             expires_at: self.hooks.clock.now().after(copy.life),
             vault: self.hooks.keys.seal(copy.holder, &entry),
             names_holder: false,
         };
-        self.hooks.relations.record(&[recording]).await.unwrap();
+        self.hooks.relations.record(&[recording]).await.unwrap().remove(0)
     }
 
     fn update(&self) -> Job {
@@ -185,6 +202,7 @@ impl Kit {
         match attempt.job.job_type {
             JobType::Cache => self.hooks.cache(std::slice::from_ref(attempt)).await.pop().unwrap(),
             JobType::Invalidate => self.hooks.invalidate(attempt).await,
+            JobType::Revoke => self.hooks.revoke(attempt).await,
         }
     }
 
@@ -337,4 +355,33 @@ async fn a_copy_that_is_evicted_from_a_cache_that_fills_late_is_evicted_again() 
         assert!(!kit.far.has_copy());
         assert_eq!(kit.members().await, 1, "it is left to expire, for a fan-out may yet come");
     }
+}
+
+#[tokio::test]
+async fn an_eviction_keeps_the_relationship_until_the_copy_is_gone_from_every_cache() {
+    let kit = Kit::new(Duration::ZERO).await;
+    kit.goes(&kit.far, true).await;
+    let again = kit.fails_for_the_far_cache(&first(kit.old_read())).await;
+    assert_eq!(
+        kit.members().await,
+        1,
+        "the far cache may hold a copy of another read, whose relationship it is"
+    );
+    kit.goes(&kit.far, false).await;
+    kit.is_done(&again).await;
+    assert_eq!((kit.far.has_copy(), kit.members().await), (false, 0));
+}
+
+#[tokio::test]
+async fn an_undated_read_that_arrived_half_a_horizon_ago_is_evicted_though_no_mark_is_left() {
+    let kit = Kit::new(Duration::ZERO).await;
+    let undated = |seconds| {
+        let read = kit.old_read();
+        let accepted_at = read.accepted_at.before(Duration::from_secs(seconds));
+        Job { occurred_at: None, accepted_at, ..read }
+    };
+    kit.is_done(&first(undated(1790))).await;
+    assert!(kit.near.has_copy() && kit.members().await == 1);
+    kit.is_done(&first(undated(1800))).await;
+    assert_eq!((kit.near.has_copy(), kit.members().await), (false, 0));
 }

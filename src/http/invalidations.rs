@@ -19,7 +19,12 @@ use super::{
     prefer::Wait,
     problem::{Kind, Problem},
 };
-use crate::{event::Entity, ingest::Rejection, queue::Tally, relations::StoreError};
+use crate::{
+    event::Entity,
+    ingest::{Asked, Rejection},
+    queue::Tally,
+    relations::StoreError,
+};
 
 /// The most entities in one request.
 const MOST_ENTITIES: usize = 1000;
@@ -83,13 +88,23 @@ pub(super) async fn post(
         service.ingest.known(&entities)?;
         return Ok(Json(dry_run(&service, entities).await?).into_response());
     }
-    let (jobs, ended) = service.ingest.invalidate(entities, wait.0).await?;
+    let asked = service.ingest.invalidate(entities, wait.0).await?;
+    Ok(answer(&service, asked, &wait, Source::Entity))
+}
+
+/// What became of jobs that were asked for: queued, or waited for and ended.
+pub(super) fn answer(
+    service: &Service,
+    (jobs, ended): Asked,
+    wait: &Wait,
+    source: impl Fn(usize) -> Source,
+) -> Response {
     let (views, tally) = ended.unzip();
-    let jobs = entries(jobs, Source::Entity, views.as_deref(), &service.queue);
-    Ok(match tally {
+    let jobs = entries(jobs, source, views.as_deref(), &service.queue);
+    match tally {
         Some(tally) => (wait.applied(), Json(Waited { tally, jobs })).into_response(),
         None => (StatusCode::ACCEPTED, wait.applied(), Json(Queued { jobs })).into_response(),
-    })
+    }
 }
 
 /// All of the entities, or a problem that lists those that are not valid: an invalidation is taken whole.

@@ -17,6 +17,7 @@ mod events;
 mod guard;
 mod health;
 mod holders;
+mod holdings;
 mod invalidations;
 mod jobs;
 mod limits;

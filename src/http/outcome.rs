@@ -25,11 +25,13 @@ pub(super) struct JobEntry {
 }
 
 /// What a request holds a list of.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Source {
     Event(usize),
     Entity(usize),
+    /// Or what it is about, where there is no list.
+    Holder(String),
 }
 
 /// Where a job has ended. A superseded job's work was done by the one that took its place: its survivor.
@@ -45,7 +47,7 @@ struct Outcome {
 /// brought are asked of the queue.
 pub(super) fn entries(
     jobs: Vec<QueuedJob>,
-    source: fn(usize) -> Source,
+    source: impl Fn(usize) -> Source,
     ended: Option<&[JobView]>,
     queue: &Queue,
 ) -> Vec<JobEntry> {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     event::forms::BodyError,
     ingest::{IngestError, Rejection},
-    lookup::HoldersError,
+    lookup::{HoldersError, HoldingsError},
     relations::StoreError,
 };
 
@@ -43,10 +43,11 @@ pub(super) enum Kind {
     Replaying,
     JournalUnwritable,
     StoreUnavailable,
+    NotByHolder,
 }
 
 impl Kind {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::InvalidBody,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -70,6 +71,7 @@ impl Kind {
         Self::Replaying,
         Self::JournalUnwritable,
         Self::StoreUnavailable,
+        Self::NotByHolder,
     ];
 
     fn parts(self) -> (u16, &'static str, &'static str) {
@@ -96,6 +98,7 @@ impl Kind {
             Self::Stopping => (503, "stopping", "The service is stopping"),
             Self::Replaying => (503, "replaying", "The service is starting"),
             Self::JournalUnwritable => (503, "journal-unwritable", "Events cannot be kept"),
+            Self::NotByHolder => (501, "not-by-holder", "The index is not kept by holder"),
             Self::StoreUnavailable => (503, "store-unavailable", "The index does not answer"),
         }
     }
@@ -204,6 +207,16 @@ impl From<HoldersError> for Problem {
         match error {
             HoldersError::Cursor => Self::new(Kind::InvalidCursor, error.to_string()),
             HoldersError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<HoldingsError> for Problem {
+    fn from(error: HoldingsError) -> Self {
+        match error {
+            HoldingsError::NotByHolder => Self::new(Kind::NotByHolder, error.to_string()),
+            HoldingsError::Cursor => Self::new(Kind::InvalidCursor, error.to_string()),
+            HoldingsError::Store(error) => error.into(),
         }
     }
 }

@@ -13,7 +13,7 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    Service, auth, entities, events, health, holders, invalidations, jobs, log, meta,
+    Service, auth, entities, events, health, holders, holdings, invalidations, jobs, log, meta,
     problem::{Kind, Problem},
     queue, reconciliations, unread,
 };
@@ -33,7 +33,7 @@ const INGEST: Access = Access::Needs(Scope::Ingest);
 const READ: Access = Access::Needs(Scope::Read);
 const ADMIN: Access = Access::Needs(Scope::Admin);
 
-fn table() -> [Route; 17] {
+fn table() -> [Route; 19] {
     [
         post("/v1/events", INGEST, events::post),
         post("/v1/invalidations", ADMIN, invalidations::post),
@@ -42,6 +42,8 @@ fn table() -> [Route; 17] {
         get("/v1/entities/{resource_type}/{entity_id}/holders", READ, holders::list),
         get("/v1/holders", READ, holders::list),
         post("/v1/holders/lookup", READ, holders::lookup),
+        get("/v1/holders/{holder}/entities", READ, holdings::list),
+        delete("/v1/holders/{holder}", ADMIN, holdings::revoke),
         get("/v1/jobs", READ, jobs::list),
         get("/v1/jobs/{id}", READ, jobs::get),
         get("/v1/queue", READ, queue::get),
@@ -94,6 +96,10 @@ fn get<T: 'static>(path: &'static str, access: Access, handler: impl Handler<T, 
 
 fn post<T: 'static>(path: &'static str, access: Access, handler: impl Handler<T, Arc<Service>>) -> Route {
     Route { method: Method::POST, path, access, handler: routing::post(handler) }
+}
+
+fn delete<T: 'static>(path: &'static str, access: Access, handler: impl Handler<T, Arc<Service>>) -> Route {
+    Route { method: Method::DELETE, path, access, handler: routing::delete(handler) }
 }
 
 async fn unknown_route() -> Problem {

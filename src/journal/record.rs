@@ -130,6 +130,7 @@ impl<'a> WrittenJob<'a> {
             job_type: match job.job_type {
                 JobType::Cache => 0,
                 JobType::Invalidate => 1,
+                JobType::Revoke => 2,
             } | if job.recheck { RECHECK } else { 0 },
             topic: &job.topic,
             resource_type: &job.entity.resource_type,
@@ -157,6 +158,7 @@ impl<'a> WrittenJob<'a> {
             job_type: match self.job_type & !RECHECK {
                 0 => JobType::Cache,
                 1 => JobType::Invalidate,
+                2 => JobType::Revoke,
                 _ => return None,
             },
             topic: Arc::from(self.topic),

@@ -45,10 +45,10 @@ impl Segments {
         }
     }
 
-    /// The oldest files without a living job, but for the one that is written to. They are no longer counted.
-    pub(super) fn take_done(&mut self) -> Vec<u32> {
+    /// The oldest files without a living job, but for the last one where it is being written to. They are no longer counted.
+    pub(super) fn take_done(&mut self, writes_to_last: bool) -> Vec<u32> {
         let mut done = Vec::new();
-        while self.by_number.len() > 1
+        while self.by_number.len() > usize::from(writes_to_last)
             && let Some(oldest) = self.by_number.first_entry()
             && oldest.get().living == 0
         {
@@ -111,11 +111,11 @@ mod tests {
             segments.wrote(segment, jobs);
         }
         segments.ended(&refs(2, 1));
-        assert!(segments.take_done().is_empty(), "the first one still holds a living job");
+        assert!(segments.take_done(true).is_empty(), "the first one still holds a living job");
         segments.ended(&refs(1, 2));
-        assert_eq!(segments.take_done(), [1, 2]);
+        assert_eq!(segments.take_done(true), [1, 2]);
         segments.ended(&refs(3, 1));
-        assert!(segments.take_done().is_empty(), "the last one is written to");
+        assert!(segments.take_done(true).is_empty(), "the last one is written to");
     }
 
     #[test]

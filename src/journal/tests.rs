@@ -93,6 +93,23 @@ async fn a_job_comes_back_as_it_was_written() {
 }
 
 #[tokio::test]
+async fn a_revocation_comes_back_with_its_holder() {
+    let folder = tempfile::tempdir().unwrap();
+    let entity = Job::of_holder(HolderId([7; 16]));
+    let revoke = Job { job_type: JobType::Revoke, entity, copy: None, recheck: false, ..job(1) };
+    let again = Job { id: JobId::new(Timestamp(2)), recheck: true, ..revoke.clone() };
+    write(&open(folder.path()), &[revoke, again]).await;
+    let replayed = open(folder.path()).replay().unwrap();
+    let back = replayed.jobs.into_iter().map(|((job, _), _)| (job.job_type, job.holder(), job.recheck));
+    let of_holder = |recheck| (JobType::Revoke, Some(HolderId([7; 16])), recheck);
+    assert_eq!(
+        back.collect::<Vec<_>>(),
+        [of_holder(false), of_holder(true)],
+        "whether it is a recheck or not"
+    );
+}
+
+#[tokio::test]
 async fn jobs_that_were_let_go_do_not_come_back_and_others_come_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());

@@ -142,7 +142,7 @@ impl Writer {
         loop {
             match self.wait(requests) {
                 // Nobody waits for these: they go with the next write, or when there are many.
-                Ok(Request::Forget { ended }) if self.ended.len() < FORGOTTEN => self.ended.extend(ended),
+                Ok(Request::Forget { ended }) if self.ended.len() < FORGOTTEN => self.forget(ended),
                 Ok(first) => self.serve(Some(first), requests),
                 Err(mpsc::RecvTimeoutError::Timeout) => self.serve(None, requests),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
@@ -180,7 +180,7 @@ impl Writer {
         // What is let go need not be safe: a job that comes back is done again.
         let sync = self.settings.sync && (probing || !waiting.is_empty());
         match ready.and_then(|()| self.append(&buffer, sync)) {
-            Ok(()) => self.wrote(waiting, &ended),
+            Ok(()) => self.wrote(waiting),
             Err(error) => {
                 if !waiting.is_empty() {
                     self.refused = buffer.len().min(PROBE);
@@ -196,13 +196,20 @@ impl Writer {
                 self.put(&plain, buffer);
                 waiting.push(Waiting { jobs, ended, then });
             }
-            Request::Forget { ended } => self.ended.extend(ended),
+            Request::Forget { ended } => self.forget(ended),
             Request::Replayed { files, living } => {
                 files.into_iter().for_each(|segment| self.segments.add(segment));
                 living.iter().for_each(|kept| self.segments.wrote(kept.segment, 1));
                 self.replayed = true;
             }
         }
+    }
+
+    /// They no longer keep their files, whether or not that they have ended can be written: on a full disk it cannot be before
+    /// a file has gone.
+    fn forget(&mut self, ended: Vec<Ref>) {
+        self.segments.ended(&ended);
+        self.ended.extend(ended);
     }
 
     fn put(&mut self, plain: &[u8], buffer: &mut Vec<u8>) {
@@ -258,7 +265,7 @@ impl Writer {
         self.current.file = None;
     }
 
-    fn wrote(&mut self, waiting: Vec<Waiting>, ended: &[Ref]) {
+    fn wrote(&mut self, waiting: Vec<Waiting>) {
         self.tell(None);
         let segment = self.current.segment;
         for Waiting { jobs, ended, then } in waiting {
@@ -266,13 +273,10 @@ impl Writer {
             self.segments.ended(&ended);
             then(Ok(segment));
         }
-        self.segments.ended(ended);
         if self.current.length >= self.settings.file_bytes {
             self.next_file();
         }
-        if self.replayed {
-            self.clean_up();
-        }
+        self.clean_up();
     }
 
     fn failed(&mut self, waiting: Vec<Waiting>, ended: Vec<Ref>, error: &io::Error) {
@@ -281,10 +285,14 @@ impl Writer {
         for waiting in waiting {
             (waiting.then)(Err(JournalError(error.to_string())));
         }
+        self.clean_up();
     }
 
     fn clean_up(&mut self) {
-        for segment in self.segments.take_done() {
+        if !self.replayed {
+            return;
+        }
+        for segment in self.segments.take_done(self.current.file.is_some()) {
             let path = segments::path(&self.folder, segment);
             if let Err(error) = fs::remove_file(&path) {
                 warn!(file = %path.display(), %error, "a file of the journal that is done could not be removed");

@@ -18,16 +18,13 @@ impl Cursor {
 
     /// Reads what [`Cursor::to_text`] wrote for the same entity; `None` for anything else.
     pub(super) fn parse(text: &str, entity: &Entity) -> Option<Self> {
-        let bytes = hex::decode(text).ok()?;
-        let (check, field) = bytes.split_at_checked(CHECK_BYTES)?;
-        let member = Member::from_field(field)?;
-        (check == Self::check(entity, field)).then_some(Self(member))
+        let field = parse_checked(text, |field| Self::check(entity, field))?;
+        Member::from_field(&field).map(Self)
     }
 
     pub(super) fn to_text(&self, entity: &Entity) -> String {
         let field = self.0.to_field();
-        let check = Self::check(entity, &field);
-        hex::encode([check.as_slice(), &field].concat())
+        to_checked(&Self::check(entity, &field), &field)
     }
 
     /// Where to go on walking; members at this very position may be on either side of the cursor.
@@ -41,12 +38,28 @@ impl Cursor {
     }
 
     fn check(entity: &Entity, field: &[u8]) -> [u8; CHECK_BYTES] {
-        let mut hasher = blake3::Hasher::new();
-        // No resource type holds a NUL, so the parts cannot run into each other.
-        hasher.update(entity.resource_type.as_bytes()).update(&[0]).update(entity.id.as_bytes());
-        hasher.update(&[0]).update(field);
-        let mut check = [0; CHECK_BYTES];
-        hasher.finalize_xof().fill(&mut check);
-        check
+        check_of(&[entity.resource_type.as_bytes(), entity.id.as_bytes(), field])
     }
+}
+
+/// What ties a cursor to where it belongs. Parts that hold no NUL cannot run into each other; the last may.
+pub(super) fn check_of(parts: &[&[u8]]) -> [u8; CHECK_BYTES] {
+    let mut hasher = blake3::Hasher::new();
+    for (index, part) in parts.iter().enumerate() {
+        hasher.update(if index == 0 { &[] } else { &[0] }).update(part);
+    }
+    let mut check = [0; CHECK_BYTES];
+    hasher.finalize_xof().fill(&mut check);
+    check
+}
+
+pub(super) fn to_checked(check: &[u8; CHECK_BYTES], field: &[u8]) -> String {
+    hex::encode([check.as_slice(), field].concat())
+}
+
+/// The field of a cursor that [`to_checked`] wrote with the check that `check` makes of it.
+pub(super) fn parse_checked(text: &str, check: impl Fn(&[u8]) -> [u8; CHECK_BYTES]) -> Option<Vec<u8>> {
+    let bytes = hex::decode(text).ok()?;
+    let (found, field) = bytes.split_at_checked(CHECK_BYTES)?;
+    (found == check(field)).then(|| field.to_vec())
 }

@@ -13,8 +13,8 @@ use crate::{
     event::{AccessToken, Entity},
     lookup::Lookup,
     relations::{
-        ClaimError, EntityCursor, EntityPage, Held, Member, Page, Position, Recorded, Recording, Relations,
-        Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
+        ClaimError, EntityCursor, EntityPage, Held, HeldEntity, Holding, HoldingsPage, Member, Page,
+        Position, Recorded, Recording, Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
     },
     secret::{HolderId, Keys, Secret, VaultEntry},
 };
@@ -28,6 +28,8 @@ struct State {
     members: BTreeMap<(Entity, Position, Member), Timestamp>,
     stale: BTreeMap<Entity, Stale>,
     vault: BTreeMap<HolderId, Sealed>,
+    revoked: BTreeMap<HolderId, Timestamp>,
+    not_by_holder: bool,
     away: bool,
 }
 
@@ -35,6 +37,11 @@ impl Memory {
     /// From now on it answers nothing but errors.
     pub(crate) fn go_away(&self) {
         self.0.lock().unwrap().away = true;
+    }
+
+    /// As if `store.by_holder` were off.
+    pub(crate) fn forget_holders(&self) {
+        self.0.lock().unwrap().not_by_holder = true;
     }
 
     fn answer<T: Send + 'static>(
@@ -63,7 +70,9 @@ impl Relations for Memory {
                 let at = (new.entity.clone(), new.member.position(), new.member.clone());
                 state.members.insert(at, new.expires_at);
                 let stale = state.stale.get(&new.entity).copied();
-                Recorded { stamp: Stamp(0), stale, generation: stale.map_or(1, |stale| stale.generation) }
+                let generation = stale.map_or(1, |stale| stale.generation);
+                let revoked = state.revoked.get(&new.member.holder).copied();
+                Recorded { stamp: Stamp(0), stale, generation, revoked }
             };
             batch.iter().map(record).collect()
         })
@@ -151,6 +160,54 @@ impl Relations for Memory {
             };
             members.iter().filter(|(member, _)| forget(member)).count()
         })
+    }
+
+    fn by_holder(&self) -> bool {
+        !self.0.lock().unwrap().not_by_holder
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        holder: HolderId,
+        mark: StaleMark,
+    ) -> BoxFuture<'a, Result<Timestamp, StoreError>> {
+        self.answer(|state| *state.revoked.entry(holder).insert_entry(mark.at).get())
+    }
+
+    /// A page a position.
+    fn entities_of<'a>(
+        &'a self,
+        holder: HolderId,
+        from: Position,
+        _: usize,
+    ) -> BoxFuture<'a, Result<HoldingsPage, StoreError>> {
+        self.answer(|state| {
+            let mut all: Vec<_> = state
+                .members
+                .iter()
+                .filter(|((_, _, member), _)| member.holder == holder)
+                .map(|((entity, _, member), expires_at)| {
+                    let holding = Holding { entity: entity.clone(), variant: member.variant.clone() };
+                    let held = HeldEntity { holding, stamp: Stamp(0), expires_at: *expires_at };
+                    (held.holding.position(), held)
+                })
+                .filter(|(position, _)| *position >= from)
+                .collect();
+            all.sort_by(|(a, one), (b, other)| (a, &one.holding).cmp(&(b, &other.holding)));
+            let first = all.first().map(|(position, _)| *position);
+            let next = all.iter().map(|(position, _)| *position).find(|position| Some(*position) != first);
+            let here = all.into_iter().filter(|(position, _)| Some(*position) == first);
+            HoldingsPage { held: here.map(|(_, held)| held).collect(), next }
+        })
+    }
+
+    fn release<'a>(
+        &'a self,
+        _: HolderId,
+        _: &'a [(Holding, Stamp)],
+        _: Duration,
+    ) -> BoxFuture<'a, Result<usize, StoreError>> {
+        self.answer(|_| 0)
     }
 
     fn vault<'a>(

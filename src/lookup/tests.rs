@@ -145,3 +145,27 @@ async fn a_vault_entry_that_does_not_open_leaves_the_user_unnamed() {
     let page = index.lookup.holders(&post("42"), None, 10).await.unwrap();
     assert_eq!(page.items[0].user_id, None);
 }
+
+/// The index gives one entry a step here, so that a page ends with the steps it may take and not with its limit.
+#[tokio::test]
+async fn a_page_of_what_a_holder_holds_takes_a_bounded_number_of_steps_and_the_next_goes_on() {
+    let index = Index::new();
+    let mut expected = BTreeSet::new();
+    for id in 0..100 {
+        index.record(&post(&id.to_string()), "alice", None).await;
+        expected.insert(id.to_string());
+    }
+    let alice = index.lookup.holder_id(&AccessToken::new("tok-alice"));
+    let (mut shown, mut cursor, mut pages) = (Vec::new(), None::<String>, 0);
+    loop {
+        let page = index.lookup.entities_of(alice, cursor.as_deref(), 1000).await.unwrap();
+        assert!(page.items.len() < 100);
+        shown.extend(page.items.iter().map(|item| item.entity.id.to_string()));
+        (cursor, pages) = (page.next, pages + 1);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert!(pages > 1 && shown.len() == 100, "{pages} pages of {}", shown.len());
+    assert_eq!(shown.into_iter().collect::<BTreeSet<_>>(), expected);
+}

@@ -40,7 +40,8 @@ impl Losses {
     pub async fn answer(&self, cancelled: CancellationToken) {
         while !cancelled.is_cancelled() {
             let came_up = self.came_up.notified();
-            let next = self.memory().note.owed.next(self.ground.on_loss == OnLoss::Resolver);
+            let index_waits = self.on_loss() == OnLoss::Resolver;
+            let next = self.memory().note.owed.next(index_waits);
             let Some(debt) = next else {
                 cancelled.run_until_cancelled(came_up).await;
                 continue;
@@ -81,8 +82,14 @@ impl Losses {
         }
     }
 
+    /// What is done about a loss of the index. Where it was lost in part only, a relationship that is left proves nothing of
+    /// its copy, and neither does one that was made before the loss was noticed.
+    fn on_loss(&self) -> OnLoss {
+        if self.memory().note.owed.partly { OnLoss::Evict } else { self.ground.on_loss }
+    }
+
     async fn pay(&self, debt: &Debt, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
-        match (debt, self.ground.on_loss) {
+        match (debt, self.on_loss()) {
             _ if !holds(Clause::LossAnswered) => Ok(Paid::default()),
             (Debt::Index(_), OnLoss::Rebuild) => self.evict_untracked(cancelled).await,
             (Debt::Index(_), OnLoss::Evict) => self.sweep(None, cancelled).await,
@@ -166,7 +173,7 @@ impl Losses {
     }
 
     fn tell_debt(&self, debt: &Debt, trouble: Option<&str>) {
-        let (since, what) = match (debt, self.ground.on_loss) {
+        let (since, what) = match (debt, self.on_loss()) {
             (Debt::Index(since), OnLoss::Rebuild) => {
                 (since, "lost: copies that nothing tracks are being evicted")
             }

@@ -38,6 +38,9 @@ pub(super) struct KnownServer {
 pub(super) struct Owed {
     /// The index was lost, as it was noticed at this time.
     pub(super) index: Option<Timestamp>,
+    /// Only in part: what it has left proves nothing of a copy.
+    #[serde(default)]
+    pub(super) partly: bool,
     /// By cache: copies may have come back that were deleted.
     pub(super) caches: BTreeMap<Box<str>, OwedByCache>,
 }
@@ -68,6 +71,11 @@ impl Owed {
         if index_waits { cache.or(index) } else { index.or(cache) }
     }
 
+    /// More of the index was lost while a loss was being answered.
+    pub(super) fn lost_in_part(&mut self, since: Timestamp) {
+        (self.index, self.partly) = (Some(since), true);
+    }
+
     /// A cache owes this, and whatever it owed before.
     pub(super) fn add(&mut self, cache: &str, owed: OwedByCache) {
         let known = self.caches.entry(cache.into()).or_insert(owed);
@@ -77,7 +85,9 @@ impl Owed {
     /// Done, unless more came up meanwhile. Returns whether that is so.
     pub(super) fn paid(&mut self, debt: &Debt) -> bool {
         match debt {
-            Debt::Index(since) if self.index == Some(*since) => self.index = None,
+            Debt::Index(since) if self.index == Some(*since) => {
+                (self.index, self.partly) = (None, false);
+            }
             Debt::Cache(name, owed) if self.caches.get(name) == Some(owed) => drop(self.caches.remove(name)),
             _ => return false,
         }

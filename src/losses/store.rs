@@ -13,6 +13,15 @@ use crate::{
     relations::{Marker, StoreError},
 };
 
+/// How much of an index was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Extent {
+    /// All of it: every member that is there was recorded, and judged, after the loss was noticed.
+    Whole,
+    /// It may hold members of before whose `stale` is lost, or whose vault entry, and lack others.
+    Part,
+}
+
 impl Losses {
     /// Looks at the store. When this has succeeded once, what is done on it counts. Only for a store that is known to be ours.
     ///
@@ -69,7 +78,7 @@ impl Losses {
         let known = self.memory().note.marker.clone();
         let marker = match of_index(known.as_ref(), there.clone()) {
             IndexIs::New => return Ok((self.first_index().await?, false)),
-            IndexIs::Gone => self.replace(None, found, "its marker has gone").await?,
+            IndexIs::Gone => self.replace(None, found, Extent::Whole, "its marker has gone").await?,
             IndexIs::Joined(marker) => {
                 self.join(&marker);
                 marker
@@ -111,7 +120,7 @@ impl Losses {
                 self.failed_over(STORE);
                 let why = "the store has failed over or was restarted, and has lost more than is kept";
                 let text = marker.to_string();
-                Ok((self.replace(Some(&text), found, why).await?, false))
+                Ok((self.replace(Some(&text), found, Extent::Part, why).await?, false))
             }
         }
     }
@@ -139,11 +148,13 @@ impl Losses {
     async fn evicting(&self, found: &Found, marker: Marker) -> Result<Marker, StoreError> {
         if self.memory().note.owed.index.is_none() {
             let text = marker.to_string();
-            return self.replace(Some(&text), found, "the store has evicted keys").await;
+            return self.replace(Some(&text), found, Extent::Part, "the store has evicted keys").await;
         }
         let now = self.now_by_both(found);
         self.ground.hooks.trust.lost(now, now.after(self.life));
-        self.memory().note.owed.index = Some(now);
+        self.memory().note.owed.lost_in_part(now);
+        // The floor is higher from here on. Where that is not noted, an earlier one holds after a crash.
+        let _ = self.save(false).await;
         Ok(marker)
     }
 
@@ -152,13 +163,14 @@ impl Losses {
         &self,
         expected: Option<&str>,
         found: &Found,
+        extent: Extent,
         why: &'static str,
     ) -> Result<Marker, StoreError> {
         let now = self.now_by_both(found);
         let new = Marker::new(now, Some(now));
         let there = self.mark(expected, &new).await?;
         if there == new {
-            self.lost(now, why);
+            self.lost(now, extent, why);
         } else {
             self.adopt(&there);
         }
@@ -168,7 +180,8 @@ impl Losses {
     fn adopt(&self, marker: &Marker) {
         // One that does not say was made by a process that knew of none before.
         let floor = marker.floor.unwrap_or_else(|| self.ground.hooks.window.now());
-        self.lost(floor, "another index is in its place");
+        // How much of it that process has found, it does not say.
+        self.lost(floor, Extent::Part, "another index is in its place");
     }
 
     async fn mark(&self, expected: Option<&str>, new: &Marker) -> Result<Marker, StoreError> {
@@ -176,12 +189,13 @@ impl Losses {
         Marker::parse(&there).ok_or(StoreError::Unreadable("marker"))
     }
 
-    fn lost(&self, floor: Timestamp, why: &'static str) {
+    fn lost(&self, floor: Timestamp, extent: Extent, why: &'static str) {
         let until = floor.after(self.life);
         self.ground.hooks.trust.lost(floor, until);
         self.ground.hooks.trust.new_epoch();
         self.ground.metrics.index_losses.inc();
         error!(why, since = %floor, "the index was lost: reads that began by then are evicted");
+        self.memory().note.owed.partly |= extent == Extent::Part;
         self.owe(&Debt::Index(floor));
         self.observe();
     }

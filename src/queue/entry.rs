@@ -13,7 +13,7 @@ use crate::{
     clause::{Clause, holds},
     clock::Tick,
     fan_out::FanOut,
-    job::{CopyHeld, Job, JobKey, JobType},
+    job::{CopyHeld, Job, JobKey},
     journal::Ref,
 };
 
@@ -54,7 +54,7 @@ pub struct Attempt {
     pub phase: Phase,
     /// How often it has failed before.
     pub failures: u32,
-    /// For an invalidation: how far it has come.
+    /// For an invalidation or revocation: how far it has come.
     pub fan_out: FanOut,
     /// The caches that it has failed for; none where it has new work to do since.
     pub waits_for: WaitsFor,
@@ -109,9 +109,10 @@ impl Entry {
         })
     }
 
-    /// An invalidation or eviction that has failed: until it is done the promise is suspended for its entity.
+    /// An invalidation, revocation or eviction that has failed, or whatever waits for a cache: until it is done the promise is
+    /// suspended for its entity or holder.
     pub(super) fn is_suspended(&self) -> bool {
-        let removes = self.job.job_type == JobType::Invalidate
+        let removes = self.job.job_type.fans_out()
             || matches!(self.phase, Phase::Evict(_))
             || !self.waits_for.is_empty();
         removes && self.failures > 0

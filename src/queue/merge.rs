@@ -20,7 +20,8 @@ pub(super) fn merge(newer: &mut Entry, older: &Entry) {
     let job = Arc::make_mut(&mut newer.job);
     match job.job_type {
         JobType::Cache => merge_cache(job, &older.job),
-        JobType::Invalidate => {
+        // Of a holder, or of an entity: what counts is the later one, from the beginning.
+        JobType::Invalidate | JobType::Revoke => {
             merge_invalidate(job, &older.job);
             restart(newer, older);
         }
@@ -50,10 +51,11 @@ fn merge_cache(newer: &mut Job, older: &Job) {
         newer.expires_at = older.expires_at;
     }
     if let (Some(copy), Some(older_copy)) = (newer.copy.as_deref_mut(), older.copy.as_deref()) {
-        let older_end = older.accepted_at.after(older_copy.life);
-        if holds(Clause::LatestCopyEnd) {
-            copy.life = copy.life.max(older_end.since(newer.accepted_at));
-        }
+        let (end, older_end) = (newer.accepted_at.after(copy.life), older.accepted_at.after(older_copy.life));
+        let end = if holds(Clause::LatestCopyEnd) { end.max(older_end) } else { end };
+        // An undated read is as old as its arrival at least, so it must not arrive later by a merge.
+        newer.accepted_at = newer.accepted_at.min(older.accepted_at);
+        copy.life = end.since(newer.accepted_at);
         if copy.user_id.is_none() {
             copy.user_id.clone_from(&older_copy.user_id);
         }

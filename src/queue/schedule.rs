@@ -45,19 +45,19 @@ pub(super) struct Place {
 pub struct Room {
     /// Of all types.
     pub jobs: usize,
-    /// Of these, invalidations: each may take long.
+    /// Of these, such as fan out: each may take long.
     pub fan_outs: usize,
 }
 
 impl Room {
     /// Makes use of it for a job; not where there is none.
     fn take(&mut self, job_type: JobType) -> bool {
-        let for_it = if job_type == JobType::Invalidate { self.fan_outs } else { self.jobs };
+        let for_it = if job_type.fans_out() { self.fan_outs } else { self.jobs };
         if self.jobs == 0 || for_it == 0 {
             return false;
         }
         self.jobs -= 1;
-        self.fan_outs -= usize::from(job_type == JobType::Invalidate);
+        self.fan_outs -= usize::from(job_type.fans_out());
         true
     }
 }

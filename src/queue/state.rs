@@ -14,7 +14,7 @@ use crate::{
     clause::{Clause, holds},
     clock::Clock,
     fan_out::FanOut,
-    job::{Job, JobId, JobType},
+    job::{Job, JobId},
     journal::Ref,
 };
 
@@ -67,8 +67,8 @@ impl State {
                 let failures = self.schedule.get(id).map_or(0, |entry| entry.failures) + 1;
                 let max_attempts = retry.max_attempts;
                 if failures >= max_attempts && !holds(Clause::InvalidationsNeverDie) {
-                    let is_invalidation = |entry: &Entry| entry.job.job_type == JobType::Invalidate;
-                    if self.schedule.get(id).is_some_and(is_invalidation) {
+                    let removes = |entry: &Entry| entry.job.job_type.fans_out();
+                    if self.schedule.get(id).is_some_and(removes) {
                         return self.end(id, JobState::Dead, fan_out, clock);
                     }
                 }
@@ -79,7 +79,7 @@ impl State {
                     entry.waits_for = waits_for;
                     // Only what records may give up; then its copy is to go (DESIGN 7, rule 8). One that waits for a cache
                     // has nothing left to do but that.
-                    if entry.job.job_type == JobType::Cache
+                    if !entry.job.job_type.fans_out()
                         && entry.phase == Phase::Work
                         && failures >= max_attempts
                         && entry.waits_for.is_empty()

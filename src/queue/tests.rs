@@ -262,6 +262,19 @@ fn a_read_of_unknown_time_merged_with_one_under_a_generation_is_of_unknown_time(
 }
 
 #[test]
+fn merged_reads_arrived_when_the_first_of_them_did_and_end_with_the_last() {
+    for (first, second) in [((10, 100), (20, 300)), ((20, 300), (10, 100))] {
+        let mut schedule = Schedule::new(Aging::Strict);
+        for (accepted_at, life) in [first, second] {
+            queue_in(&mut schedule, cache_job(1, None, None, accepted_at, life));
+        }
+        let merged = &schedule.take(Tick(100), room(1))[0].job;
+        let life = merged.copy.as_ref().unwrap().life;
+        assert_eq!((merged.accepted_at, life), (Timestamp(10), Duration::from_millis(310)));
+    }
+}
+
+#[test]
 fn the_later_expiry_of_two_merged_jobs_holds() {
     for (first, second, merged) in
         [(Some(5), Some(9), Some(9)), (Some(9), Some(5), Some(9)), (None, Some(5), None)]
@@ -634,6 +647,40 @@ async fn a_job_that_is_given_up_is_kept_as_a_dead_letter_only_when_its_copy_is_g
     let settled = queue.settle(id, Outcome::Evicted { ending: Ending::Dead, follow_ups: Vec::new() }, 0, 0.0);
     assert_eq!(settled.dead.unwrap().dead.as_deref(), Some("unavailable"));
     assert!(settled.let_go.is_empty(), "it stays in the journal");
+}
+
+#[test]
+fn merged_revocations_cover_the_later_one_and_start_again() {
+    let queue = queue(10);
+    let revoke = |n| Job { job_type: JobType::Revoke, key: JobKey(1), ..job(n, 0, 0) };
+    push(&queue, vec![revoke(900)]).unwrap();
+    let taken = take(&queue);
+    let mut begun = FanOut::default();
+    begun.marked = true;
+    settle(&queue, taken.job.id, Outcome::Yield(begun), 0.0);
+    push(&queue, vec![revoke(100)]).unwrap();
+    let survivor = take(&queue);
+    assert_eq!(survivor.job.occurred_at, Some(Timestamp(900)));
+    assert!(!survivor.fan_out.marked, "its own stale is written again");
+}
+
+#[test]
+fn a_revocation_is_tried_for_ever_and_its_promise_suspended_meanwhile() {
+    let queue = queue(10);
+    let id = push(&queue, vec![Job { job_type: JobType::Revoke, ..job(1, 0, 0) }]).unwrap()[0].id;
+    let taken = take(&queue);
+    assert_eq!(taken.phase, Phase::Work);
+    let settled = queue.settle(id, failed("no"), 1, 0.0);
+    assert_eq!((settled.state, queue.view().suspended), (JobState::Queued, 1));
+    assert_eq!(queue.job(id).unwrap().attempts, 1);
+}
+
+#[test]
+fn a_revocation_takes_the_room_of_a_fan_out() {
+    let queue = queue(10);
+    push(&queue, vec![Job { job_type: JobType::Revoke, ..job(1, 0, 0) }, job(2, 0, 0)]).unwrap();
+    let taken = queue.lock().schedule.take(queue.clock.tick(), Room { jobs: 10, fan_outs: 1 });
+    assert_eq!(taken.len(), 1);
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl std::ops::AddAssign for Tally {
     }
 }
 
-/// What an invalidation did, in copies over all caches (`matched`: relationships).
+/// What an invalidation or revocation did, in copies over all caches (`matched`: relationships).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Tally {
     /// Relationships found.
@@ -122,7 +122,7 @@ pub struct JobView {
     pub finished_at: Option<Timestamp>,
     /// The job that took its place.
     pub superseded_by: Option<JobId>,
-    /// For an invalidation: what it did so far.
+    /// For an invalidation or revocation: what it did so far.
     pub tally: Option<Tally>,
 }
 
@@ -137,7 +137,8 @@ pub struct QueueView {
     pub dead: usize,
     /// Bytes that queued and running jobs are counted with.
     pub bytes: usize,
-    /// Invalidations and evictions that wait after a failure: the promise is suspended for their entities.
+    /// Invalidations, revocations and evictions that wait after a failure: the promise is suspended for what they are
+    /// about.
     pub suspended: usize,
     /// What is owed to caches, by their names; those that nothing is owed to are left out.
     pub owed: BTreeMap<Arc<str>, Owed>,

@@ -55,6 +55,7 @@ impl Reconcile<'_> {
         report.stage = name.to_owned();
         let failed = |error| ReconcileError::Cache { name: name.to_owned(), error };
         let (targets, mut pace) = (targets(&self.hooks.resources), Pace::begin(self.hooks.clock));
+        let mut failure = None;
         for (index, target) in targets.iter().enumerate() {
             let mut from = Some(ScanCursor::default());
             while let Some(cursor) = from {
@@ -65,14 +66,20 @@ impl Reconcile<'_> {
                     counts.scanned += step.keys.len() as u64;
                     let now = self.hooks.clock.now();
                     let found = self.found(inspect, target, step.keys).await.map_err(failed)?;
-                    self.settle(&found, now, counts).await?;
+                    match self.settle(&found, now, counts).await {
+                        // From another cache, perhaps. What could be done has been done.
+                        Err(error @ ReconcileError::Copies(_)) => {
+                            failure.get_or_insert(error);
+                        }
+                        done => done?,
+                    }
                 }
                 (self.progress)(report);
                 pace.keep(self.cancelled).await.ok_or(ReconcileError::Cancelled)?;
                 from = step.next;
             }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     /// The copies among some keys, each where its first template is the target.
@@ -105,14 +112,18 @@ impl Reconcile<'_> {
         counts: &mut CacheReport,
     ) -> Result<(), ReconcileError> {
         let tracked = self.tracked(found, now).await?;
-        let (mut to_record, mut to_evict) = (Vec::new(), Vec::new());
+        // While the index is new a relationship may come of a hit on a copy from before, and does not make that fresh.
+        let is_new = self.hooks.trust.incomplete_until(now).is_some();
+        let (mut to_judge, mut to_record, mut to_evict) = (Vec::new(), Vec::new(), Vec::new());
         for (copy, is_tracked) in found.iter().zip(tracked) {
             counts.matched += 1;
             counts.ambiguous += u64::from(copy.owners().len() > 1);
             counts.unreadable += u64::from(copy.owners().is_empty());
             counts.endless += u64::from(copy.is_endless);
+            counts.tracked += u64::from(is_tracked);
             match self.untracked() {
-                _ if is_tracked => counts.tracked += 1,
+                Untracked::Record if is_tracked && is_new => to_judge.push(copy),
+                _ if is_tracked => {}
                 Untracked::Evict => to_evict.push(copy),
                 Untracked::Record if copy.owners().is_empty() => {}
                 Untracked::Record => to_record.push(copy),
@@ -120,6 +131,8 @@ impl Reconcile<'_> {
         }
         let kept = self.record(&to_record).await?;
         counts.recorded += kept;
+        let tracked = self.record(&to_judge).await?;
+        counts.evicted += to_judge.len() as u64 - tracked;
         counts.evicted += to_record.len() as u64 - kept + to_evict.len() as u64;
         self.evict(&to_evict).await
     }

@@ -112,16 +112,23 @@ impl Reconcile<'_> {
                 "keys of this template hold a hash and cannot be read back: their copies cannot be recorded"
             );
         }
+        let mut failure = None;
         for cache in self.hooks.caches.iter() {
             match cache.inspect() {
-                Some(inspect) => self.copies(cache.name(), inspect, &mut report).await?,
+                // One that fails holds up none of the others.
+                Some(inspect) => match self.copies(cache.name(), inspect, &mut report).await {
+                    Err(error @ (ReconcileError::Cache { .. } | ReconcileError::Copies(_))) => {
+                        failure.get_or_insert(error);
+                    }
+                    done => done?,
+                },
                 None => {
                     warn!(cache = cache.name(), "this cache does not tell what it holds");
                     report.unscannable.push(cache.name().to_owned());
                 }
             }
         }
-        Ok(report)
+        failure.map_or(Ok(report), Err)
     }
 
     /// What becomes of untracked copies.

@@ -93,7 +93,7 @@ impl Reconcile<'_> {
     }
 
     /// The members that have no copy anywhere. Counts those whose copies cannot be named: also of a resource that was
-    /// removed, whose copies are purged for a while yet (DESIGN 7, rule 12).
+    /// removed.
     async fn without_copy<'e>(
         &self,
         held: Vec<(&'e Entity, Held)>,
@@ -101,13 +101,15 @@ impl Reconcile<'_> {
     ) -> Result<Vec<(&'e Entity, (Member, Stamp))>, ReconcileError> {
         let holders: Vec<_> = held.iter().map(|(_, held)| held.member.holder).collect();
         let vault = self.hooks.relations.vault(&holders).await?;
-        let (mut members, mut keys) = (Vec::new(), Vec::new());
+        let (now, mut members, mut keys) = (self.hooks.clock.now(), Vec::new(), Vec::new());
         for ((entity, held), sealed) in held.into_iter().zip(vault) {
             let entry = sealed.and_then(|sealed| self.hooks.keys.open(held.member.holder, &sealed).ok());
             let named = entry.zip(self.hooks.resources.get(&entity.resource_type));
-            match named.and_then(|(entry, resource)| copy_keys(resource, entity, &held.member, &entry.token))
+            match named
+                .and_then(|(entry, resource)| copy_keys(resource, entity, &held.member, &entry.token, now))
             {
                 None => counts.unreadable += 1,
+                Some(_) if self.may_be_filled(entity, &held) => counts.too_young += 1,
                 Some(copies) => {
                     members.push((entity, (held.member, held.stamp), copies.len()));
                     keys.extend(copies);
@@ -117,6 +119,13 @@ impl Reconcile<'_> {
         let mut there = self.there(&keys).await?.into_iter();
         members.retain(|(.., copies)| !there.by_ref().take(*copies).fold(false, |any, there| any | there));
         Ok(members.into_iter().map(|(entity, member, _)| (entity, member)).collect())
+    }
+
+    /// Whether a member's copy may be filled yet by a cache that fills late (DESIGN 7, rule 11), so that to find none says
+    /// nothing.
+    fn may_be_filled(&self, entity: &Entity, held: &Held) -> bool {
+        let resource = self.hooks.resources.get(&entity.resource_type);
+        resource.and_then(|resource| resource.recheck).is_some_and(|recheck| held.age <= recheck)
     }
 
     /// Whether each copy is in any cache.

@@ -74,6 +74,8 @@ pub struct RelationshipReport {
     pub dropped: u64,
     /// Those whose copies cannot be named: no readable vault entry, or no such resource.
     pub unreadable: u64,
+    /// Those whose copy a cache that fills late may not have yet: they are left to the next time.
+    pub too_young: u64,
     /// Why none were looked at, where that is so.
     pub skipped: Option<String>,
 }
@@ -108,11 +110,12 @@ impl CacheReport {
 
 impl RelationshipReport {
     fn line(&self) -> String {
-        let Self { walked, without_copy, dropped, unreadable, skipped } = self;
+        let Self { walked, without_copy, dropped, unreadable, too_young, skipped } = self;
         match skipped {
             Some(why) => format!("relationships: not looked at: {why}"),
             None => format!(
-                "relationships: {walked} walked, {without_copy} without a copy, {dropped} dropped, {unreadable} unreadable"
+                "relationships: {walked} walked, {without_copy} without a copy, {dropped} dropped, {unreadable} unreadable, \
+                 {too_young} too young"
             ),
         }
     }

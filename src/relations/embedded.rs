@@ -14,8 +14,8 @@ use redb::ReadTransaction;
 
 use self::{file::StoreFile, sweep::Cursor, time::StoreTime, writer::Writer};
 use super::{
-    ClaimError, EntityCursor, EntityPage, Held, Marked, Member, Page, Position, Recorded, Recording,
-    Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
+    ClaimError, EntityCursor, EntityPage, Held, Holding, HoldingsPage, Marked, Member, Page, Position,
+    Recorded, Recording, Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -36,6 +36,7 @@ pub struct Embedded {
     file: Arc<StoreFile>,
     time: Arc<StoreTime>,
     cursor: Mutex<Cursor>,
+    by_holder: bool,
 }
 
 /// Why the embedded store did not open.
@@ -72,7 +73,7 @@ impl Embedded {
     /// The store's file in its folder.
     pub const FILE: &str = "relations.redb";
 
-    /// Opens the store in this folder, or makes it there. Blocks while it does; after a crash the file is checked,
+    /// Opens the store in this folder, or makes it there, by holder too. Blocks while it does; after a crash the file is checked,
     /// which takes seconds where it is large.
     ///
     /// # Errors
@@ -83,10 +84,16 @@ impl Embedded {
         let writer = Writer::start(Arc::clone(&file), Arc::clone(&time)).map_err(|error| {
             OpenError::Failed { path: folder.join(Self::FILE), reason: error.to_string() }
         })?;
-        Ok(Self { writer, file, time, cursor: Mutex::default() })
+        Ok(Self { writer, file, time, cursor: Mutex::default(), by_holder: true })
     }
 
-    /// Removes what has expired among the next `limit` rows, in turn over members, vault entries and `stale` marks,
+    /// The same, by holder or not.
+    pub fn by_holder(self, by_holder: bool) -> Self {
+        Self { by_holder, ..self }
+    }
+
+    /// Removes what has expired among the next `limit` rows, in turn over members, holders' entries and
+    /// marks, vault entries and `stale` marks,
     /// and goes on from there at the next call. For the app to call now and then: nothing that has expired is ever
     /// answered, so a late sweep costs room and nothing else. Returns how many rows it removed.
     ///
@@ -126,8 +133,8 @@ impl Relations for Embedded {
     }
 
     fn record<'a>(&'a self, batch: &'a [Recording]) -> BoxFuture<'a, Result<Vec<Recorded>, StoreError>> {
-        let batch = batch.to_vec();
-        Box::pin(self.writer.write(move |tables| tables.record(&batch)))
+        let (batch, by_holder) = (batch.to_vec(), self.by_holder);
+        Box::pin(self.writer.write(move |tables| tables.record(&batch, by_holder)))
     }
 
     fn invalidate<'a>(
@@ -179,6 +186,38 @@ impl Relations for Embedded {
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
         let (entity, members) = (entity.clone(), members.to_vec());
         Box::pin(self.writer.write(move |tables| tables.forget(&entity, &members, linger)))
+    }
+
+    fn by_holder(&self) -> bool {
+        self.by_holder
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        holder: HolderId,
+        mark: StaleMark,
+    ) -> BoxFuture<'a, Result<Timestamp, StoreError>> {
+        Box::pin(self.writer.write(move |tables| tables.revoke(holder, mark)))
+    }
+
+    fn entities_of<'a>(
+        &'a self,
+        holder: HolderId,
+        from: Position,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<HoldingsPage, StoreError>> {
+        let now = self.time.now();
+        Box::pin(self.read(move |txn| read::entities_of(txn, holder, from, limit.max(1), now)))
+    }
+
+    fn release<'a>(
+        &'a self,
+        holder: HolderId,
+        holdings: &'a [(Holding, Stamp)],
+        linger: Duration,
+    ) -> BoxFuture<'a, Result<usize, StoreError>> {
+        let holdings = holdings.to_vec();
+        Box::pin(self.writer.write(move |tables| tables.release(holder, &holdings, linger)))
     }
 
     fn vault<'a>(

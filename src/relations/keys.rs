@@ -36,6 +36,16 @@ impl Keys {
         format!("{}{{holder:{holder}}}:token", self.prefix)
     }
 
+    /// A string: the holder's own `stale`, in the form of an entity's, and how many buckets their entries have.
+    pub(super) fn stale_of_holder(&self, holder: HolderId) -> String {
+        format!("{}{{holder:{holder}}}:stale", self.prefix)
+    }
+
+    /// What the keys of the buckets of a holder's entries begin with; scripts add `:` and the bucket's number.
+    pub(super) fn entities_of(&self, holder: HolderId) -> String {
+        format!("{}{{holder:{holder}}}:entities", self.prefix)
+    }
+
     /// A string: the fingerprint of the secret that the store was filled under.
     pub(super) fn secret(&self) -> String {
         format!("{}secret", self.prefix)
@@ -118,6 +128,14 @@ mod tests {
         assert_eq!(
             Keys::new("decache:").vault(holder),
             "decache:{holder:abababababababababababababababab}:token"
+        );
+        assert_eq!(
+            Keys::new("decache:").entities_of(holder),
+            "decache:{holder:abababababababababababababababab}:entities"
+        );
+        assert_eq!(
+            Keys::new("decache:").stale_of_holder(holder),
+            "decache:{holder:abababababababababababababababab}:stale"
         );
     }
 

@@ -10,11 +10,13 @@ use futures_util::future::BoxFuture;
 use crate::{clock::Timestamp, event::Entity, secret::HolderId};
 
 pub mod embedded;
+mod holding;
 mod keys;
 mod marker;
 mod member;
 pub mod redis;
 
+pub use holding::{HeldEntity, Holding, HoldingsPage};
 pub use marker::{Marked, Marker};
 pub use member::{Member, Position};
 
@@ -26,8 +28,10 @@ pub trait Relations: Send + Sync {
     /// [`ClaimError::OtherSecret`] where another secret's process was here first.
     fn claim<'a>(&'a self, fingerprint: &'a str) -> BoxFuture<'a, Result<(), ClaimError>>;
 
-    /// Records relationships: each one's vault entry first, then the member, then it reads `stale` (DESIGN 7, rule 1).
-    /// An expiry is never shortened (rule 2). Answers in the order of `batch`, which holds no member twice.
+    /// Records relationships: each one's vault entry first, then the member, then it reads `stale` (DESIGN 7, rule 1);
+    /// and where the index is by holder too, then the holder's entry for the entity, then it reads the holder's own
+    /// `stale` (rule 10). An expiry is never shortened (rule 2). Answers in the order of `batch`, which holds no member
+    /// twice.
     fn record<'a>(&'a self, batch: &'a [Recording]) -> BoxFuture<'a, Result<Vec<Recorded>, StoreError>>;
 
     /// Writes `stale`, which never moves backwards, and takes a new generation (rules 3 and 4). Members that are
@@ -73,6 +77,37 @@ pub trait Relations: Send + Sync {
         linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>>;
 
+    /// Whether the index is by holder too. Where it is not, holders have neither entries nor a `stale` of their own:
+    /// nothing may be revoked.
+    fn by_holder(&self) -> bool;
+
+    /// Writes the holder's own `stale`, which never moves backwards, and answers what it is now (rule 10). What
+    /// [`Relations::entities_of`] finds afterwards is all that a revocation has to remove.
+    fn revoke<'a>(
+        &'a self,
+        holder: HolderId,
+        mark: StaleMark,
+    ) -> BoxFuture<'a, Result<Timestamp, StoreError>>;
+
+    /// What a holder holds, from a position on, in pages as [`Relations::walk`] gives them. Every member that is there
+    /// all along has an entry here; an entry may have lost its member, and then ends with its time at the latest.
+    fn entities_of<'a>(
+        &'a self,
+        holder: HolderId,
+        from: Position,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<HoldingsPage, StoreError>>;
+
+    /// Drops entries of a holder that are still as they were read: same stamp. To be done once their members are
+    /// dropped, or were found not to be there. With a time to `linger` they stay for that long, or until they end, as the
+    /// members do: so no entry goes before its member. Returns how many were as they were read.
+    fn release<'a>(
+        &'a self,
+        holder: HolderId,
+        holdings: &'a [(Holding, Stamp)],
+        linger: Duration,
+    ) -> BoxFuture<'a, Result<usize, StoreError>>;
+
     /// The vault entries of these holders, in their order; `None` where there is none.
     fn vault<'a>(&'a self, holders: &'a [HolderId])
     -> BoxFuture<'a, Result<Vec<Option<Sealed>>, StoreError>>;
@@ -113,6 +148,9 @@ pub struct Recorded {
     pub stale: Option<Stale>,
     /// The generation that a read that begins now is under: none above it was ever given out.
     pub generation: u64,
+    /// The holder's own: reads of theirs that began at or before this time (and `guard`) are stale, read after the
+    /// member and the holder's entry were written.
+    pub revoked: Option<Timestamp>,
 }
 
 /// What a store compares before it drops a member. Only the store that gave it knows its meaning.

@@ -1,7 +1,7 @@
 //! What a set of rules is warned of: parts that come to nothing, as far as patterns can be listed.
 
 use super::{Enricher, Pattern, Rule, RuleProblem, RuleSet, Topic};
-use crate::{event::is_resource_type, resource::Resources};
+use crate::{event::is_resource_type, job::JobType, resource::Resources};
 
 /// Every warning, in the order of the configuration.
 pub(super) fn warnings(set: &RuleSet, resources: &Resources) -> Vec<RuleProblem> {
@@ -37,6 +37,11 @@ fn of_rule(path: &str, rule: &Rule, set: &RuleSet, resources: &Resources) -> Vec
                 "no match of topic `{name}` takes what this rule sends there: its events will be ignored"
             ),
         ));
+    }
+    // What a holder holds is removed whatever the event was about.
+    let mut made = topic.enrichers.iter().filter(|enricher| rule.meets(enricher)).peekable();
+    if made.peek().is_some() && made.all(|enricher| enricher.properties.job_type == JobType::Revoke) {
+        return warnings;
     }
     let named = rule.resource_type.values().into_iter().flatten();
     let missing = named.filter(|name| is_resource_type(name) && resources.get(name).is_none());

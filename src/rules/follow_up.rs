@@ -139,7 +139,7 @@ impl Rule {
 
 impl Makes {
     fn compile(path: &str, raw: &FollowUpJob, problems: &mut Problems) -> Option<Self> {
-        if raw.job_type == JobType::Cache {
+        if raw.job_type != JobType::Invalidate {
             problems
                 .add(format!("{path}.job_type"), "a follow-up has no user and so no copy: use invalidate");
         }

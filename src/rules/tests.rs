@@ -165,6 +165,16 @@ fn what_comes_to_nothing_is_warned_of() {
 }
 
 #[test]
+fn what_only_revokes_needs_no_entry_in_resources() {
+    let mut config = posts();
+    config.job_rules.push(rule("Logout", "Sessions", "pp-cache"));
+    config.topics.get_mut("pp-cache").unwrap().push(entry(Some("Logout"), None, JobType::Revoke));
+    assert_eq!(warnings(&config), [""; 0]);
+    config.topics.get_mut("pp-cache").unwrap().push(entry(Some("Logout"), None, JobType::Invalidate));
+    assert!(warnings(&config)[0].contains("`Sessions` has no entry in resources"));
+}
+
+#[test]
 fn patterns_that_cannot_be_listed_are_not_warned_of() {
     let mut config = posts();
     config.job_rules = vec![rule(".+", "[A-Z]+.*", "pp-cache")];

@@ -4,7 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{cache::Copy, process::send, trace::note, world::World};
+use super::{
+    cache::Copy,
+    kinds::{Reads, Told},
+    process::send,
+    trace::note,
+    world::World,
+};
 use crate::{
     clause::{Clause, holds},
     clock::{Clock, Timestamp},
@@ -29,6 +35,8 @@ pub(super) struct Wanted {
     pub(super) token: &'static str,
     /// 0: the resource's template.
     pub(super) page: u64,
+    /// Where the world is of a kind.
+    pub(super) like: Option<&'static Reads>,
 }
 
 /// One instance.
@@ -52,6 +60,7 @@ impl Api {
         if &*entity.resource_type == "Posts" {
             changed.push(Entity { resource_type: "Feeds".into(), id: author.to_string().into() });
         }
+        self.world.network.linger().await;
         self.world.database.commit(&changed);
         note!(self.world.trace, "api: {} committed, author {author}", entity.id);
         let told = self.tell_write(&entity, author).await;
@@ -66,7 +75,7 @@ impl Api {
     async fn tell_write(&self, entity: &Entity, author: u64) -> Result<(), Died> {
         self.pause(3).await?;
         let at = (!self.world.dice.chance(200)).then(|| self.clock.now());
-        self.pause(3).await?;
+        self.pause(self.world.kind.map_or(3, |kind| kind.tell)).await?;
         self.post(&written(entity, author, at)).await
     }
 
@@ -79,27 +88,21 @@ impl Api {
         if let Ok(Some(copy)) = cache.get(key).await {
             return self.hit(wanted, &copy, began).await;
         }
-        let Some(read) = self.begin(&wanted.entity, began).await else { return Ok(()) };
+        let Some(read) = self.begin(wanted, began).await else { return Ok(()) };
         self.pause(2).await?;
         let lag = if world.has_guard(&wanted.entity) { world.lag() } else { Duration::ZERO };
         let version = world.database.version(&wanted.entity, lag);
-        self.slow_fill().await?;
+        self.slow_fill(wanted).await?;
         let late = ReadTime { occurred_at: read.occurred_at.and(Some(self.clock.now())), ..read };
         let read = if holds(Clause::ReadTimeBeforeDatabase) { read } else { late };
         self.fill(wanted, named, version, read).await
     }
 
     /// What the read can tell of when it began, gathered before it looks in the database.
-    async fn begin(&self, entity: &Entity, began: Timestamp) -> Option<ReadTime> {
-        let dice = &self.world.dice;
-        let (dated, generated) = match (&*entity.resource_type, dice.number(0..=9)) {
-            ("Items", n) => (n < 5, true),
-            ("Notes", 0 | 1) => (true, false),
-            (_, 0 | 1) => (false, false),
-            (_, 2..=6) => (true, false),
-            (_, 7 | 8) => (false, true),
-            _ => (true, true),
-        };
+    async fn begin(&self, Wanted { entity, like, .. }: &Wanted, began: Timestamp) -> Option<ReadTime> {
+        let told = like.map_or_else(|| self.world.told(entity), |like| *self.world.dice.pick(like.told));
+        let (dated, generated) =
+            (matches!(told, Told::Time | Told::Both), matches!(told, Told::Generation | Told::Both));
         let generation = match generated {
             false => None,
             true => match self.world.staleness(entity).await {
@@ -111,9 +114,14 @@ impl Api {
         Some(ReadTime { occurred_at: dated.then_some(began), generation })
     }
 
-    async fn slow_fill(&self) -> Result<(), Died> {
-        let longest = if self.world.dice.chance(200) { 60 } else { 4 };
-        self.pause(longest).await
+    async fn slow_fill(&self, wanted: &Wanted) -> Result<(), Died> {
+        let dice = &self.world.dice;
+        let time = match wanted.like {
+            Some(like) => dice.number(like.fill.clone()),
+            None => dice.number(0..=if dice.chance(200) { 60 } else { 4 }),
+        };
+        self.world.network.take(time).await;
+        self.survive()
     }
 
     /// Writes the copy for a short while, tells of it, and then gives it its full life.
@@ -162,16 +170,17 @@ impl Api {
     async fn hit(&self, wanted: &Wanted, copy: &Copy, began: Timestamp) -> Result<(), Died> {
         let dice = &self.world.dice;
         let left = copy.ends_at.since(self.world.clock.now());
-        if dice.chance(400) || left.is_zero() || self.world.is_old(copy) {
+        let (untold, as_kept) = self.world.kind.map_or((400, 500), |kind| (1000 - kind.hits, 0));
+        if dice.chance(untold) || left.is_zero() || self.world.is_old(copy) {
             return Ok(());
         }
-        let read = match (dice.chance(500), &*wanted.entity.resource_type) {
+        let read = match (dice.chance(as_kept), self.world.has_guard(&wanted.entity)) {
             (true, _) => copy.read,
-            (false, "Items") => match self.world.staleness(&wanted.entity).await {
+            (false, false) => match self.world.staleness(&wanted.entity).await {
                 Ok(staleness) => ReadTime { occurred_at: None, generation: Some(staleness.generation) },
                 Err(_) => return Ok(()),
             },
-            (false, _) => ReadTime { occurred_at: Some(began), generation: None },
+            (false, true) => ReadTime { occurred_at: Some(began), generation: None },
         };
         note!(self.world.trace, "api: hit on copy {}, told as {read:?}", copy.id);
         self.post(&event_of_read(wanted, read, Some(left))).await
@@ -195,6 +204,10 @@ impl Api {
 
     async fn pause(&self, longest: u64) -> Result<(), Died> {
         self.world.network.pause(longest).await;
+        self.survive()
+    }
+
+    fn survive(&self) -> Result<(), Died> {
         if self.world.dice.chance(self.mortality) {
             note!(self.world.trace, "api: an instance dies");
             return Err(Died);
@@ -242,6 +255,7 @@ fn written(entity: &Entity, author: u64, at: Option<Timestamp>) -> Value {
         "resource_type": entity.resource_type,
         "entity_id": entity.id,
         "occurred_at": at.map(|at| at.0),
+        "generation": at.map(|at| at.0),
         "payload": { "author_id": author },
     })
 }

@@ -2,10 +2,11 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{kind::Kind, late_fill::RECHECK};
+use super::{late_fill::RECHECK, realm::Realm};
 use crate::{
     app::{Checked, check},
     config,
+    event::Entity,
     metrics::Metrics,
     resource::Resources,
     rules::RuleSet,
@@ -20,10 +21,10 @@ pub(super) struct Config {
 }
 
 impl Config {
-    pub(super) fn read(kind: Kind) -> Self {
+    pub(super) fn read(realm: Realm) -> Self {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/simulation/decache.yaml");
         let mut loaded = config::load(Some(&file), std::iter::empty()).unwrap();
-        if kind == Kind::LateFill {
+        if realm == Realm::LateFill {
             for resource in loaded.config.resources.0.values_mut() {
                 resource.recheck = RECHECK;
             }
@@ -36,5 +37,10 @@ impl Config {
             keys: Arc::new(Keys::derive(&secret)),
             metrics: Arc::new(Metrics::new().unwrap()),
         }
+    }
+
+    /// Whether reads of an entity may come from a replica.
+    pub(super) fn has_guard(&self, entity: &Entity) -> bool {
+        self.resources.get(&entity.resource_type).is_some_and(|resource| !resource.guard.is_zero())
     }
 }

@@ -19,6 +19,10 @@ impl Dice {
         self.0.lock().unwrap().u64(range)
     }
 
+    pub(super) fn signed(&self, range: RangeInclusive<i64>) -> i64 {
+        self.0.lock().unwrap().i64(range)
+    }
+
     /// True so many times in a thousand.
     pub(super) fn chance(&self, per_mille: u64) -> bool {
         per_mille > 0 && self.number(0..=999) < per_mille

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{kind::Kind, trace::note, world::World};
+use super::{realm::Realm, trace::note, world::World};
 
 /// The most that a replica lacks, in milliseconds, of what a failover may lose.
 const REPLICATION: u64 = 300;
@@ -16,11 +16,11 @@ impl World {
     pub(super) fn disturb(self: &Arc<Self>) {
         for _ in 0..self.dice.number(1..=2) {
             let at = self.dice.millis(0..=PHASE);
-            match self.kind {
-                Kind::Plain | Kind::LateFill => {}
-                Kind::Failover => self.fail_over(at, REPLICATION),
-                Kind::Loss if self.dice.chance(400) => self.fail_over(at, LONG),
-                Kind::Loss => self.lose(at),
+            match self.realm {
+                Realm::Plain | Realm::LateFill => {}
+                Realm::Failover => self.fail_over(at, REPLICATION),
+                Realm::Loss if self.dice.chance(400) => self.fail_over(at, LONG),
+                Realm::Loss => self.lose(at),
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use super::holders::Holders;
 use crate::{
     clause::{Clause, holds},
     clock::Timestamp,
@@ -18,6 +19,7 @@ use crate::{
 pub(super) struct Index {
     entities: BTreeMap<Entity, Record>,
     vault: BTreeMap<HolderId, VaultEntry>,
+    pub(super) holders: Holders,
     pub(super) secret: Option<String>,
     /// Which index this is.
     pub(super) marker: Option<String>,
@@ -114,7 +116,7 @@ impl Index {
         record.members.insert(key, Value { expires_at, stamp, recorded_at: now });
         record.members_until =
             if holds(Clause::KeyOutlivesMembers) { record.members_until.max(expires_at) } else { expires_at };
-        Recorded { stamp, stale: record.stale(now), generation }
+        Recorded { stamp, stale: record.stale(now), generation, revoked: None }
     }
 
     pub(super) fn stale(&mut self, entity: &Entity, now: Timestamp) -> Option<Stale> {
@@ -190,7 +192,8 @@ impl Index {
         for (member, stamp) in members {
             let key = (member.position(), member.clone());
             let Some(value) = record.members.get_mut(&key) else { continue };
-            if value.expires_at <= now || (value.stamp != *stamp && holds(Clause::DroppedByStamp)) {
+            let whatever = *stamp == Stamp(0) || !holds(Clause::DroppedByStamp);
+            if value.expires_at <= now || (value.stamp != *stamp && !whatever) {
                 continue;
             }
             dropped += 1;

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 
 use super::{
     cache::{Copy, SimCache},
-    kind::Kind,
+    realm::Realm,
     trace::note,
     world::World,
 };
@@ -19,7 +19,7 @@ const LATEST: Duration = Duration::from_millis(100);
 impl World {
     /// The cache that fills late.
     pub(super) fn late_cache(&self) -> Option<&SimCache> {
-        self.caches.last().filter(|_| self.kind == Kind::LateFill)
+        self.caches.last().filter(|_| self.realm == Realm::LateFill)
     }
 
     /// The answer has left the API; the cache keeps it for the copy's full life from when it has it.

@@ -10,7 +10,7 @@ use std::sync::{
 };
 
 use config::Config;
-use kind::Kind;
+use realm::Realm;
 use world::{Seen, World};
 
 mod api;
@@ -19,14 +19,16 @@ mod config;
 mod database;
 mod dice;
 mod failover;
+mod holders;
 mod index;
 mod journal;
-mod kind;
+mod kinds;
 mod late_fill;
 mod link;
 mod mutants;
 mod network;
 mod process;
+mod realm;
 mod site;
 mod store;
 mod trace;
@@ -39,8 +41,8 @@ const SEEDS: u64 = 5000;
 const PARTS: u64 = 4;
 
 thread_local! {
-    static CONFIG: Arc<Config> = Arc::new(Config::read(Kind::Plain));
-    static LATE_FILL: Arc<Config> = Arc::new(Config::read(Kind::LateFill));
+    static CONFIG: Arc<Config> = Arc::new(Config::read(Realm::Plain));
+    static LATE_FILL: Arc<Config> = Arc::new(Config::read(Realm::LateFill));
 }
 
 /// A world that has come to its end.
@@ -54,14 +56,14 @@ fn simulate(seed: u64, traced: bool) -> Ran {
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.unwrap();
-    let config = if Kind::of(seed) == Kind::LateFill { &LATE_FILL } else { &CONFIG }.with(Arc::clone);
+    let config = if Realm::of(seed) == Realm::LateFill { &LATE_FILL } else { &CONFIG }.with(Arc::clone);
     let vault_missing = config.metrics.vault_missing.clone();
     let before = vault_missing.get();
     runtime.block_on(async {
         let world = World::new(seed, config, traced);
         let mut result = world.run().await;
         // A fan-out may have read its members before a failover that the vault is read after: it goes round again.
-        let keeps = !matches!(world.kind, Kind::Failover | Kind::Loss);
+        let keeps = !matches!(world.realm, Realm::Failover | Realm::Loss);
         if keeps && result.is_ok() && vault_missing.get() > before {
             result = Err("an invalidation met a holder whose token it did not know".to_owned());
         }
@@ -107,40 +109,40 @@ fn the_promise_holds_in_the_last_worlds() {
     some_worlds(3);
 }
 
-/// Worlds of another kind that run in a test.
-const OF_A_KIND: u64 = 1000;
+/// Worlds of another realm that run in a test.
+const OF_A_REALM: u64 = 1000;
 
-fn some_worlds_of(kind: Kind) {
+fn some_worlds_of(realm: Realm) {
     let mut all = Seen::default();
-    for seed in kind.first()..kind.first() + OF_A_KIND {
+    for seed in realm.first()..realm.first() + OF_A_REALM {
         match simulate(seed, false).result {
             Ok(seen) => all = all + seen,
             Err(violation) => panic!("{}", told(seed, &violation)),
         }
     }
-    println!("{OF_A_KIND} worlds, {kind:?}: {all:?}");
-    assert!(all.living > OF_A_KIND as usize / 10, "hardly a copy lives: {all:?}");
+    println!("{OF_A_REALM} worlds, {realm:?}: {all:?}");
+    assert!(all.living > OF_A_REALM as usize / 10, "hardly a copy lives: {all:?}");
 }
 
 #[test]
 fn the_promise_holds_where_a_cache_fills_late() {
-    some_worlds_of(Kind::LateFill);
+    some_worlds_of(Realm::LateFill);
 }
 
 #[test]
 fn the_promise_holds_where_servers_fail_over() {
-    some_worlds_of(Kind::Failover);
+    some_worlds_of(Realm::Failover);
 }
 
 #[test]
 fn the_promise_holds_where_the_store_is_lost() {
-    some_worlds_of(Kind::Loss);
+    some_worlds_of(Realm::Loss);
 }
 
 #[test]
 fn a_seed_always_gives_the_same_world() {
-    let kinds = [Kind::Plain, Kind::LateFill, Kind::Failover, Kind::Loss];
-    for seed in kinds.into_iter().flat_map(|kind| kind.first()..kind.first() + 20) {
+    let realms = [Realm::Plain, Realm::LateFill, Realm::Failover, Realm::Loss];
+    for seed in realms.into_iter().flat_map(|realm| realm.first()..realm.first() + 20) {
         let (one, other) = (simulate(seed, true), simulate(seed, true));
         assert!(one.trace.lines().count() > 10, "seed {seed}: {}", one.trace);
         assert_eq!(one.trace, other.trace, "seed {seed}");

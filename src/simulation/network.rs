@@ -11,7 +11,7 @@ use std::{
 
 use tokio_util::task::TaskTracker;
 
-use super::{dice::Dice, trace::Trace};
+use super::{dice::Dice, kinds::Tempo, trace::Trace};
 
 /// How long anybody waits for an answer.
 const TIMEOUT: Duration = Duration::from_millis(150);
@@ -45,8 +45,7 @@ pub(super) struct Network {
     pub(super) trace: Trace,
     /// Nothing is lost.
     calm: Arc<AtomicBool>,
-    /// Messages take long more often.
-    slow: bool,
+    tempo: Tempo,
     /// What must not happen, and has.
     wrong: Arc<Mutex<Option<String>>>,
     /// What is under way, whoever has sent it.
@@ -54,9 +53,9 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn new(dice: Dice, trace: Trace, calm: bool, slow: bool) -> Self {
+    pub(super) fn new(dice: Dice, trace: Trace, calm: bool, tempo: Tempo) -> Self {
         let calm = Arc::new(AtomicBool::new(calm));
-        Self { dice, trace, calm, slow, wrong: Arc::default(), flying: TaskTracker::new() }
+        Self { dice, trace, calm, tempo, wrong: Arc::default(), flying: TaskTracker::new() }
     }
 
     /// Somebody has seen what must not happen.
@@ -76,7 +75,8 @@ impl Network {
     /// How long a message takes: mostly short, seldom longer than anybody waits.
     fn way(&self) -> u64 {
         let longest = match self.dice.number(0..=99) {
-            0..=9 if self.slow => 140,
+            0..=9 if self.tempo == Tempo::Slow => 140,
+            0..=89 if self.tempo == Tempo::Instant => 0,
             0..=64 => 2,
             65..=89 => 10,
             90..=97 => 40,
@@ -91,7 +91,29 @@ impl Network {
 
     /// Up to so many milliseconds; where it is none, others may still go first.
     pub(super) async fn pause(&self, longest: u64) {
+        let longest = if self.tempo == Tempo::Instant && self.dice.chance(800) { 0 } else { longest };
         wait(self.dice.number(0..=longest)).await;
+    }
+
+    /// So many milliseconds, but in a world in which most things take no time.
+    pub(super) async fn take(&self, millis: u64) {
+        wait(if self.tempo == Tempo::Instant { 0 } else { millis }).await;
+    }
+
+    /// A process stops, between two of its steps.
+    pub(super) async fn stall(&self) {
+        if self.tempo == Tempo::Stalls && self.dice.chance(500) {
+            self.pause(140).await;
+        }
+    }
+
+    /// Lets others go first within an instant, a few times or many.
+    pub(super) async fn linger(&self) {
+        if self.tempo == Tempo::Instant {
+            for _ in 0..self.dice.number(0..=40) {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     pub(super) fn loses(&self, outage: &Outage) -> bool {

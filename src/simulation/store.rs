@@ -21,8 +21,8 @@ use crate::{
     event::Entity,
     redis_pool::Found,
     relations::{
-        ClaimError, EntityCursor, EntityPage, Held, Marked, Member, Page, Position, Recorded, Recording,
-        Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
+        ClaimError, EntityCursor, EntityPage, Held, Holding, HoldingsPage, Marked, Member, Page, Position,
+        Recorded, Recording, Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
     },
     secret::HolderId,
 };
@@ -43,13 +43,16 @@ pub(super) struct SimStore {
     link: Option<Link>,
     /// Members of a page, however many are asked for.
     page: usize,
+    /// Not in a world: nobody is revoked in one.
+    by_holder: bool,
 }
 
 impl SimStore {
     pub(super) fn new(network: Option<Network>, clock: Clock, page: usize) -> Self {
         let vault_outlives = if network.is_some() { SHORT } else { Duration::from_secs(60) };
         let site = Site::new(Index::new(vault_outlives));
-        Self { network, outage: Outage::default(), clock, site, link: None, page }
+        let by_holder = network.is_none();
+        Self { network, outage: Outage::default(), clock, site, link: None, page, by_holder }
     }
 
     /// The same server, as a process reaches it that looks after it.
@@ -159,10 +162,13 @@ impl SimStore {
         }
     }
 
-    /// A pipeline: the vault, then the members and with them `stale`.
+    /// A pipeline: the vault, then the members and with them `stale`, then what their holders hold.
     async fn record_batch(&self, batch: Vec<Recording>) -> Result<Vec<Recorded>, StoreError> {
+        if let Some(network) = &self.network {
+            network.stall().await;
+        }
         let batch = Arc::new(batch);
-        let (recordings, vault, early) = (batch.clone(), batch.clone(), batch);
+        let (recordings, vault, of_holders, early) = (batch.clone(), batch.clone(), batch.clone(), batch);
         let this = self.clone();
         let put_in_vault = self.step(move |index, now| {
             vault.iter().for_each(|recording| index.put_in_vault(recording, now));
@@ -192,7 +198,23 @@ impl SimStore {
             () if !holds(Clause::MemberBeforeStale) => vec![put_in_vault, read_stale_first, record],
             () => vec![put_in_vault, record],
         };
-        Ok(self.call(steps).await?.concat())
+        let recorded = self.call(steps).await?.concat();
+        if self.by_holder { self.record_entries(of_holders, recorded).await } else { Ok(recorded) }
+    }
+
+    async fn record_entries(
+        &self,
+        batch: Arc<Vec<Recording>>,
+        recorded: Vec<Recorded>,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.ask(move |index, now| {
+            let with_entry = |(recording, recorded): (&Recording, Recorded)| {
+                let revoked = index.holders.record(recording, recorded.stamp, now);
+                Recorded { revoked, ..recorded }
+            };
+            batch.iter().zip(recorded).map(with_entry).collect()
+        })
+        .await
     }
 
     async fn claim_for(&self, fingerprint: String) -> Result<(), ClaimError> {
@@ -254,6 +276,9 @@ impl Relations for SimStore {
             if members.is_empty() {
                 return Ok(0);
             }
+            if let Some(network) = &self.network {
+                network.stall().await;
+            }
             self.ask(move |index, now| {
                 let dropped = index.forget(&entity, &members, linger, now);
                 this.note(format_args!("{}: {dropped} of {members:?} dropped", entity.id));
@@ -285,6 +310,38 @@ impl Relations for SimStore {
             let next = (entities.len() == limit).then(|| EntityCursor((from + limit).to_be_bytes().into()));
             EntityPage { entities, next }
         }))
+    }
+
+    fn by_holder(&self) -> bool {
+        self.by_holder
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        holder: HolderId,
+        mark: StaleMark,
+    ) -> BoxFuture<'a, Result<Timestamp, StoreError>> {
+        Box::pin(self.ask(move |index, now| index.holders.revoke(holder, mark, now)))
+    }
+
+    fn entities_of<'a>(
+        &'a self,
+        holder: HolderId,
+        from: Position,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<HoldingsPage, StoreError>> {
+        let limit = limit.min(self.page);
+        Box::pin(self.ask(move |index, now| index.holders.entries(holder, from, limit, now)))
+    }
+
+    fn release<'a>(
+        &'a self,
+        holder: HolderId,
+        holdings: &'a [(Holding, Stamp)],
+        linger: Duration,
+    ) -> BoxFuture<'a, Result<usize, StoreError>> {
+        let holdings = holdings.to_vec();
+        Box::pin(self.ask(move |index, now| index.holders.release(holder, &holdings, linger, now)))
     }
 
     fn vault<'a>(

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    cache::SimCache, journal::SimJournal, kind::Watch, link::SimPulse, process::Surroundings, store::SimStore,
+    cache::SimCache, journal::SimJournal, link::SimPulse, process::Surroundings, realm::Watch,
+    store::SimStore,
 };
 use crate::{
     caches::Cache as _,

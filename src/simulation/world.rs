@@ -17,9 +17,10 @@ use super::{
     config::Config,
     database::Database,
     dice::Dice,
-    kind::Kind,
+    kinds::{Kind, Mishap, Tempo, Told},
     network::{Network, Outage},
     process::{Process, Surroundings, send, skewed},
+    realm::Realm,
     store::SimStore,
     trace::{DAWN, Trace, note},
 };
@@ -38,11 +39,15 @@ const HORIZON: u64 = 600;
 const PHASES: usize = 2;
 /// A phase's actions begin within this.
 const PHASE: u64 = 160;
+/// The first write of a phase of a kind, in milliseconds.
+const EARLY: u64 = 150;
+/// When nothing else begins any more.
+const LATE: u64 = 1000;
 /// A world that is not quiet by then never will be.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct World {
-    pub(super) kind: Kind,
+    pub(super) realm: Realm,
     pub(super) dice: Dice,
     pub(super) trace: Trace,
     pub(super) network: Network,
@@ -53,6 +58,8 @@ pub(super) struct World {
     pub(super) caches: Vec<SimCache>,
     pub(super) store: SimStore,
     pub(super) processes: Vec<Arc<Process>>,
+    /// `None`: of any kind.
+    pub(super) kind: Option<&'static Kind>,
     /// Everybody outside of decache.
     actors: TaskTracker,
     ids: AtomicU64,
@@ -96,9 +103,9 @@ impl std::ops::Add for Seen {
 }
 
 impl Scene {
-    fn of(dice: &Dice, kind: Kind) -> Self {
+    fn of(dice: &Dice, realm: Realm) -> Self {
         let kinds = ["Posts", "Notes", "Items"];
-        let calm = dice.chance(150) && kind != Kind::Failover && kind != Kind::Loss;
+        let calm = dice.chance(150) && realm != Realm::Failover && realm != Realm::Loss;
         let kind = *dice.pick(&kinds);
         let (other, unwritten) = (*dice.pick(&kinds), *dice.pick(&kinds));
         let mut written = vec![entity(kind, 1), entity(other, 2)];
@@ -121,28 +128,52 @@ impl Scene {
 }
 
 impl Scene {
-    fn has(&self, resource_type: &str) -> bool {
-        self.written.iter().chain([&self.unwritten]).any(|entity| &*entity.resource_type == resource_type)
+    fn of_kind(kind: &Kind, dice: &Dice) -> Self {
+        Self {
+            calm: false,
+            written: vec![entity(kind.resource_type, 1)],
+            unwritten: entity(kind.resource_type, 99),
+            authors: 7,
+            users: kind.users,
+            pages: kind.pages,
+            mortality: kind.mortality,
+            apis: (0..3).map(|_| dice.millis(0..=SKEW)).collect(),
+        }
     }
+
+    fn has(&self, resource_type: &str) -> bool {
+        self.all().any(|entity| &*entity.resource_type == resource_type)
+    }
+
+    /// Whether there is something whose `guard` is zero.
+    fn without_guard(&self, config: &Config) -> bool {
+        self.all().any(|entity| !config.has_guard(entity))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Entity> {
+        self.written.iter().chain([&self.unwritten])
+    }
+}
+
+fn tempo_of(dice: &Dice) -> Tempo {
+    if dice.chance(200) { Tempo::Slow } else { Tempo::Usual }
 }
 
 impl World {
     pub(super) fn new(seed: u64, config: Arc<Config>, traced: bool) -> Arc<Self> {
         let (dice, clock) = (Dice::of(seed), Clock::simulated(Timestamp(DAWN)));
         let trace = Trace::new(traced, clock);
-        let (kind, scene) = (Kind::of(seed), Scene::of(&dice, Kind::of(seed)));
-        let slow = dice.chance(200);
-        let network = Network::new(dice.clone(), trace.clone(), scene.calm, slow);
-        let caches = ["inner", "outer"].into_iter().take(if kind == Kind::LateFill {
-            2
-        } else {
-            dice.number(1..=2) as usize
-        });
+        let (realm, kind) = (Realm::of(seed), Kind::of(seed));
+        let scene = kind.map_or_else(|| Scene::of(&dice, realm), |kind| Scene::of_kind(kind, &dice));
+        let tempo = kind.map_or_else(|| tempo_of(&dice), |kind| kind.tempo);
+        let network = Network::new(dice.clone(), trace.clone(), scene.calm, tempo);
+        let count = if realm == Realm::LateFill { 2 } else { dice.number(1..=2) as usize };
+        let caches = ["inner", "outer"].into_iter().take(count);
         let caches: Vec<_> = caches.map(|name| SimCache::new(name, network.clone(), clock)).collect();
         // A `guard` of zero says that there is none between decache and its store.
-        let skew = if scene.has("Items") { 0 } else { SKEW };
+        let skew = if scene.without_guard(&config) { 0 } else { SKEW };
         let of_store = Clock::simulated(skewed(clock.now(), dice.millis(0..=skew)));
-        let page = *dice.pick(&[1, 2, 100]);
+        let page = kind.map_or_else(|| *dice.pick(&[1, 2, 100]), |kind| kind.page);
         let store = SimStore::new(Some(network.clone()), of_store, page);
         let around = Surroundings {
             network: network.clone(),
@@ -150,14 +181,14 @@ impl World {
             store: store.clone(),
             caches: caches.clone(),
             clock,
-            watch: kind.watch(&dice),
+            watch: realm.watch(&dice),
         };
         let process = |name| Arc::new(Process::new(name, around.clone(), dice.millis(0..=skew)));
-        let processes = (0..2).map(process).collect();
+        let processes = (0..kind.map_or(2, |kind| kind.processes) as usize).map(process).collect();
         let database = Database::new(clock);
         let (actors, ids) = (TaskTracker::new(), AtomicU64::default());
         Arc::new(Self {
-            kind,
+            realm,
             dice,
             trace,
             network,
@@ -167,6 +198,7 @@ impl World {
             caches,
             store,
             processes,
+            kind,
             actors,
             ids,
             scene,
@@ -180,10 +212,12 @@ impl World {
         }
         let mut seen = Seen::default();
         for phase in 0..PHASES {
-            note!(self.trace, "phase {phase}, calm: {}", self.scene.calm);
+            let kind = self.kind.map_or("any kind", |kind| kind.name);
+            note!(self.trace, "phase {phase}, {kind}, calm: {}", self.scene.calm);
             self.network.calm(self.scene.calm);
-            for _ in 0..self.dice.number(8..=20) {
-                self.happen();
+            match self.kind {
+                Some(kind) => self.happen_as(kind),
+                None => (0..self.dice.number(8..=20)).for_each(|_| self.happen()),
             }
             if self.processes.iter().any(|process| process.watches()) {
                 self.disturb();
@@ -203,6 +237,36 @@ impl World {
             10..=19 => self.write(at, self.dice.pick(&self.scene.written)),
             20..=31 => self.race(at),
             _ => self.read(at, self.wanted()),
+        }
+    }
+
+    /// What a world of a kind is bent on, once in a phase, and at last a few reads that nothing comes after.
+    fn happen_as(self: &Arc<Self>, kind: &'static Kind) {
+        let dice = &self.dice;
+        let entity = &self.scene.written[0];
+        let began = EARLY.saturating_add_signed(dice.signed(0..=20));
+        let from = |by: i64| Duration::from_millis(began.saturating_add_signed(by));
+        let mut written = 0;
+        self.write(from(written), entity);
+        for gap in kind.writes {
+            written += dice.signed(gap.clone());
+            self.write(from(written), entity);
+        }
+        for like in kind.reads {
+            for _ in 0..like.count {
+                let wanted = Wanted { like: Some(like), ..self.wanted() };
+                self.read(from(dice.signed(like.begin.clone())), wanted);
+            }
+        }
+        let strikes = |mishap: &&Mishap| dice.chance(mishap.per_mille);
+        if let Some(Mishap { after, lasts, .. }) = kind.crash.as_ref().filter(strikes) {
+            self.die(from(dice.signed(after.clone())), dice.millis(lasts.clone()));
+        }
+        if let Some(Mishap { after, lasts, .. }) = kind.outage.as_ref().filter(strikes) {
+            self.go_away(&self.store.outage, from(dice.signed(after.clone())), dice.millis(lasts.clone()));
+        }
+        for _ in 0..2 {
+            self.read(Duration::from_millis(LATE) + dice.millis(0..=100), self.wanted());
         }
     }
 
@@ -244,9 +308,13 @@ impl World {
     /// A process dies, for a moment or for about as long as an invalidation is remembered.
     fn crash(self: &Arc<Self>, at: Duration) {
         let dice = &self.dice;
-        let process = dice.pick(&self.processes).clone();
         let long = dice.chance(500) && (self.scene.has("Notes") || self.scene.has("Items"));
         let down = if long { dice.millis(HORIZON - 50..=HORIZON + 140) } else { dice.millis(1..=60) };
+        self.die(at, down);
+    }
+
+    fn die(self: &Arc<Self>, at: Duration, down: Duration) {
+        let process = self.dice.pick(&self.processes).clone();
         self.actors.spawn(async move {
             tokio::time::sleep(at).await;
             process.crash();
@@ -258,8 +326,11 @@ impl World {
     /// The store or a cache is away for a while.
     fn fail(self: &Arc<Self>, at: Duration) {
         let outages: Vec<Outage> = self.outages();
-        let outage = self.dice.pick(&outages).clone();
-        let (length, trace) = (self.dice.millis(10..=150), self.trace.clone());
+        self.go_away(self.dice.pick(&outages), at, self.dice.millis(10..=150));
+    }
+
+    fn go_away(&self, outage: &Outage, at: Duration, length: Duration) {
+        let (outage, trace) = (outage.clone(), self.trace.clone());
         self.actors.spawn(async move {
             tokio::time::sleep(at).await;
             note!(trace, "a store or cache is away");
@@ -302,12 +373,27 @@ impl World {
         };
         let tokens = ["tok-alice", "tok-bob", "tok-carol"];
         let token = tokens[dice.number(0..=self.scene.users - 1) as usize];
-        Wanted { entity, token, page: dice.number(0..=self.scene.pages) }
+        Wanted { entity, token, page: dice.number(0..=self.scene.pages), like: None }
     }
 
     /// How far a replica is behind.
     pub(super) fn lag(&self) -> Duration {
-        self.dice.millis(0..=*self.dice.pick(&[2, LAG]))
+        match self.kind {
+            Some(kind) => self.dice.millis(kind.lag.clone()),
+            None => self.dice.millis(0..=*self.dice.pick(&[2, LAG])),
+        }
+    }
+
+    /// What a read of an entity tells of when it began.
+    pub(super) fn told(&self, entity: &Entity) -> Told {
+        match (&*entity.resource_type, self.dice.number(0..=9)) {
+            ("Items", 0..=4) => Told::Both,
+            ("Items", _) => Told::Generation,
+            (_, 0 | 1) => Told::Nothing,
+            (_, 2..=6) => Told::Time,
+            (_, 7 | 8) => Told::Generation,
+            _ => Told::Both,
+        }
     }
 
     pub(super) fn next_id(&self) -> u64 {
@@ -315,7 +401,7 @@ impl World {
     }
 
     pub(super) fn has_guard(&self, entity: &Entity) -> bool {
-        self.config.resources.get(&entity.resource_type).is_some_and(|resource| !resource.guard.is_zero())
+        self.config.has_guard(entity)
     }
 
     /// In a calm world nobody tells of a hit on a copy that is so old that it would have to go.
@@ -341,7 +427,7 @@ impl World {
 
     /// Lets everything come to its end, with nothing in its way.
     async fn until_quiet(&self) -> Result<(), String> {
-        tokio::time::sleep(Duration::from_millis(PHASE)).await;
+        tokio::time::sleep(Duration::from_millis(if self.kind.is_some() { LATE } else { PHASE })).await;
         self.network.calm(true);
         note!(self.trace, "from here on nothing goes wrong");
         let gives_up = self.clock.now().after(PATIENCE);

@@ -84,3 +84,19 @@ async fn no_entity_id_reaches_the_stores_own_keys() {
     assert!(answer.problem().1.contains("`decache:`, the prefix of decache's own keys"), "{answer:?}");
     app.done(&read("decach", "alice")).await;
 }
+
+#[tokio::test]
+async fn copies_under_a_template_that_was_removed_go_with_the_others() {
+    let server = RedisServer::start();
+    let mut app = TestApp::start(Setup::embedded().cache("api", &server, "")).await;
+    let cache = RedisView::of(&server.url());
+    cache.set(&copy_key("42", "alice"), "old").await;
+    app.done(&read(42, "alice")).await;
+    let renamed = json!({ "Posts": { "cache_keys": ["/v2/posts/{entity_id}?access_token={access_token}"] } });
+    app.setup.change("resources", renamed);
+    app.restart().await;
+    cache.set("/v2/posts/42?access_token=tok-alice", "old").await;
+    app.done(&update(42)).await;
+    let left: Vec<String> = cache.keys().await.into_iter().filter(|key| key.contains("/posts/")).collect();
+    assert_eq!(left, [""; 0]);
+}

@@ -88,6 +88,29 @@ async fn so_it_is_with_the_index_in_redis() {
     fills_late(Late::with(Setup::redis(&index)).await).await;
 }
 
+async fn fills_late_after_a_logout(late: Late) {
+    late.fill("alice").await;
+    late.read_before().await;
+    late.app.revoke_and_wait("alice").await;
+    late.has(&[]).await;
+    assert_eq!(late.app.count("42").await, 1, "her relationship is kept until then");
+    late.fill("alice").await;
+    late.emptied().await;
+    let held = late.app.held_by("alice", "").await.success(200);
+    assert_eq!(held["items"], json!([]));
+}
+
+#[tokio::test]
+async fn what_a_cache_has_filled_after_a_logout_is_gone_after_the_recheck() {
+    fills_late_after_a_logout(Late::with(Setup::embedded()).await).await;
+}
+
+#[tokio::test]
+async fn so_it_is_after_a_logout_with_the_index_in_redis() {
+    let index = RedisServer::start();
+    fills_late_after_a_logout(Late::with(Setup::redis(&index)).await).await;
+}
+
 #[tokio::test]
 async fn a_recheck_that_waits_outlives_the_process() {
     let mut late = Late::with(Setup::embedded()).await;

@@ -40,7 +40,7 @@ const MISTAKES: [(&str, &str); 13] = [
     ),
     (
         "job_scheduler:\n  job_rules: []\n  enricher:\n    topics:\n      t:\n        - job_properties: { job_type: purge }\n",
-        ":6: job_scheduler.enricher.topics.t[0].job_properties.job_type: expected a job type, cache or invalidate",
+        ":6: job_scheduler.enricher.topics.t[0].job_properties.job_type: expected a job type, cache, invalidate or revoke",
     ),
     (
         "job_scheduler:\n  job_rules: []\n  enricher:\n    topics:\n      t:\n        - job_properties: { job_type: invalidate, expires: 5 }\n",

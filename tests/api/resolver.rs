@@ -34,6 +34,8 @@ enum Mode {
     Hang,
     /// The next page is always the same.
     Circle,
+    /// There is always one more.
+    Endless,
 }
 
 /// An HTTP service with who holds what, and a count of its requests.
@@ -97,6 +99,10 @@ async fn answer(
         Mode::Body(body) => body.into_response(),
         Mode::Redirect => (StatusCode::FOUND, [(header::LOCATION, "/elsewhere")]).into_response(),
         Mode::Hang => std::future::pending().await,
+        Mode::Endless => {
+            let next = asked.cursor.parse::<u64>().unwrap_or_default() + 1;
+            axum::Json(json!({ "holders": [], "next": next.to_string() })).into_response()
+        }
         Mode::Circle => axum::Json(json!({ "holders": [], "next": "again" })).into_response(),
     }
 }
@@ -151,6 +157,7 @@ async fn an_invalidation_is_not_done_before_the_resolver_has_answered_well() {
         (Mode::Body(vec![b' '; 70_000].into()), "more than 65536 bytes"),
         (Mode::Hang, "no answer in time"),
         (Mode::Circle, "in a circle"),
+        (Mode::Endless, "do not end"),
     ];
     for (mode, said) in garbage {
         service.set(mode);

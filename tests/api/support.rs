@@ -124,6 +124,25 @@ impl TestApp {
         self.post("/v1/holders/lookup", &[], &json!({ "access_token": token })).await
     }
 
+    /// The holder id of a user's token.
+    pub(crate) async fn holder_of(&self, user: &str) -> String {
+        let answer = self.look_up(&token(user)).await.success(200);
+        answer["holder"].as_str().unwrap().to_owned()
+    }
+
+    /// Revokes a user and waits until that has ended.
+    pub(crate) async fn revoke_and_wait(&self, user: &str) -> Value {
+        let url = format!("/v1/holders/{}", self.holder_of(user).await);
+        let answer = self.send(Method::DELETE, &url, &[("prefer", PATIENCE)], "").await;
+        assert_eq!(answer.header("preference-applied"), "wait=60");
+        answer.success(200)
+    }
+
+    /// A page of what a user holds; `paging` as `?limit=2`.
+    pub(crate) async fn held_by(&self, user: &str, paging: &str) -> Answer {
+        self.get(&format!("/v1/holders/{}/entities{paging}", self.holder_of(user).await)).await
+    }
+
     /// An entity at a glance, in the path form.
     pub(crate) async fn entity(&self, resource_type: &str, id: &str) -> Answer {
         self.get(&format!("/v1/entities/{resource_type}/{}", encoded(id))).await

@@ -24,6 +24,7 @@ use stage::{GUARD, PROVISIONAL, Stage, copy_key, token};
 
 const USERS: usize = 200;
 const POSTS: u64 = 20;
+const FEW_POSTS: u64 = 4;
 /// Requests under way at the same time.
 const CONCURRENCY: usize = 32;
 
@@ -31,7 +32,7 @@ const CONCURRENCY: usize = 32;
 async fn a_write_empties_its_post_of_every_users_copy_and_touches_nobody_elses() {
     let mut stage = Stage::set().await;
     let users: BTreeSet<String> = (0..USERS).map(|n| format!("user-{n:03}")).collect();
-    everybody_reads_everything(&stage, &users).await;
+    everybody_reads(&stage, &users, POSTS).await;
     let mut copies = stage.cache().keys().await;
     assert_eq!(
         copies,
@@ -89,8 +90,45 @@ async fn a_read_that_began_before_a_write_loses_its_copy_even_if_its_event_comes
     assert_no_token_is_anywhere(&mut stage).await;
 }
 
-async fn everybody_reads_everything(stage: &Stage, users: &BTreeSet<String>) {
-    let reads = (1..=POSTS).flat_map(|post| users.iter().map(move |user| (post, user)));
+/// Of the two hundred users one is logged out, while reads of theirs are under way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_removes_one_users_copies_and_touches_nobody_elses() {
+    let mut stage = Stage::set().await;
+    let users: BTreeSet<String> = (0..USERS).map(|n| format!("user-{n:03}")).collect();
+    everybody_reads(&stage, &users, FEW_POSTS).await;
+    let mut copies = stage.cache().keys().await;
+    assert_eq!(copies.len(), users.len() * usize::try_from(FEW_POSTS).expect("few"));
+
+    let (leaver, began) = ("user-007", now());
+    // A copy that comes into the cache during the revocation, and whose event comes only after it.
+    let (cache, late) = (stage.cache(), copy_key(9, leaver));
+    let (revoked, ()) = tokio::join!(stage.revoke(leaver), cache.set(&late, "an old post"));
+    assert_eq!(revoked["matched"], FEW_POSTS, "{revoked}");
+    assert_eq!(revoked["deleted"], FEW_POSTS, "{revoked}");
+    stage.post_read(9, leaver, began).await;
+    stage.wait_until_gone(9).await;
+    copies.retain(|key| !key.ends_with(&token(leaver)));
+    assert_eq!(copies.len(), (USERS - 1) * usize::try_from(FEW_POSTS).expect("few"));
+    assert_eq!(stage.cache().keys().await, copies);
+    let others: BTreeSet<String> = users.iter().filter(|user| *user != leaver).cloned().collect();
+    for post in 1..=FEW_POSTS {
+        stage.wait_for_holders(post, &others).await;
+    }
+
+    // Who logs in again with the same token is served, and tracked, as before.
+    let after = now() + millis(GUARD) + 1;
+    poll("the guard after the logout is over", async || (now() > after).then_some(())).await;
+    assert_eq!(stage.read(1, leaver).await, "miss");
+    stage.wait_for_holders(1, &users).await;
+    copies.insert(copy_key(1, leaver));
+    assert_eq!(stage.cache().keys().await, copies);
+
+    assert_no_token_is_anywhere(&mut stage).await;
+}
+
+/// Everybody reads the first so many posts.
+async fn everybody_reads(stage: &Stage, users: &BTreeSet<String>, posts: u64) {
+    let reads = (1..=posts).flat_map(|post| users.iter().map(move |user| (post, user)));
     let reads = stream::iter(reads).map(async |(post, user)| {
         assert_eq!(stage.read(post, user).await, "miss", "{user} has not read post {post} before");
     });

@@ -98,6 +98,19 @@ impl Stage {
         assert_eq!(response.status(), 204);
     }
 
+    /// A user is logged out: decache is asked for the holder of the token, and then to remove all that the holder has.
+    /// Returns after that has been done.
+    pub(crate) async fn revoke(&self, user: &str) -> Value {
+        let url = format!("{}/v1/holders/lookup", self.decache_url);
+        let response = self.client.post(url).json(&json!({ "access_token": token(user) })).send().await;
+        let found: Value = response.expect("decache answers").json().await.expect("JSON");
+        let url = format!("{}/v1/holders/{}", self.decache_url, found["holder"].as_str().expect("a holder"));
+        let response =
+            self.client.delete(url).header("prefer", "wait=60").send().await.expect("decache answers");
+        assert_eq!(response.status(), 200);
+        response.json().await.expect("JSON")
+    }
+
     /// Posts a read to decache past the API.
     pub(crate) async fn post_read(&self, post: u64, user: &str, began: u64) {
         let url = format!("{}/v1/events", self.decache_url);

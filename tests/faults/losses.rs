@@ -49,6 +49,27 @@ async fn an_index_that_is_flushed_under_load_is_noticed_and_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_is_away_keeps_no_other_from_being_rebuilt() {
+    let mut world = World::new().await.set("STORE__ON_LOSS", "rebuild");
+    let outer = Redis::start().await;
+    world.setup = world.setup.cache("outer", outer.url());
+    let service = Service::ready(&world.setup).await;
+    world.ledger.accepted_read(&service, READERS).await;
+    service.wait_until_done().await;
+    outer.tell(&["SET", "/posts/post-0?access_token=tok-post-0-user-0", "a copy", "EX", "300"]).await;
+    world.to_cache.set(AWAY);
+    service.wait_for("readiness tells", |it| it.names("cache:api")).await;
+    world.index.tell(&["FLUSHALL"]).await;
+    poll("the other cache is rebuilt", async || {
+        let copies: Vec<String> = outer.ask(&["KEYS", "/posts/*"]).await;
+        copies.is_empty().then_some(())
+    })
+    .await;
+    world.heal();
+    done(&world, &service, "a loss with a cache away").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_owed_after_a_loss_is_done_after_a_restart() {
     let world = World::new().await;
     let mut service = Service::ready(&world.setup).await;
@@ -200,6 +221,27 @@ async fn a_cache_that_fails_over_without_the_last_deletions_brings_no_copy_back(
         assert_eq!((tracked, evicted), if kept { (READERS, 0) } else { (0, READERS) });
         assert_eq!(service.metric(LOSSES).await, 0.0);
     }
+}
+
+/// What is revoked is found again by the holders' entries. Until those have ended nothing else looks for copies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_fails_over_without_a_revocations_deletions_brings_no_copy_back() {
+    let world = World::new().await.set("JOURNAL__REPLICATION_WINDOW", "8s");
+    let service = Service::ready(&world.setup).await;
+    let post = world.ledger.new_post();
+    let reads = world.ledger.read(&post, READERS).await;
+    assert_eq!(service.post_and_wait(&events(&reads)).await.status(), 200);
+    service.wait_until_done().await;
+    let replica = world.cache.replica().await;
+    replica.promote().await;
+    assert_eq!(copies(&world.cache, &post).await.len(), READERS);
+    service.revoke_holders(&post).await;
+    assert_eq!((copies(&world.cache, &post).await.len(), copies(&replica, &post).await.len()), (0, READERS));
+    world.to_cache.set(Mode::To(replica.port));
+    poll("they are gone again", async || copies(&replica, &post).await.is_empty().then_some(())).await;
+    assert!(service.readiness().await.names("failover:api"));
+    service.wait_until_done().await;
+    assert_eq!(service.metric(LOSSES).await, 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

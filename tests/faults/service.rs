@@ -66,6 +66,16 @@ impl Service {
         request.json(events).send().await.unwrap()
     }
 
+    /// Revokes everybody who holds a post, and waits until it is done.
+    pub(crate) async fn revoke_holders(&self, post: &str) {
+        let holders = self.get(&format!("/v1/entities/Posts/{post}/holders")).await;
+        for holder in holders["items"].as_array().unwrap() {
+            let url = format!("{}/v1/holders/{}", self.url, text(&holder["holder"]));
+            let answer = self.client.delete(url).header("prefer", "wait=60").send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+        }
+    }
+
     pub(crate) async fn readiness(&self) -> Readiness {
         let response = self.client.get(format!("{}/readyz", self.url)).send().await.unwrap();
         let status = response.status().as_u16();

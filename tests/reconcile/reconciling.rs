@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::world::{ADMIN, World, read, updates};
+use crate::world::{ADMIN, Service, World, read, updates};
 
 fn counts(report: &Value) -> [u64; 4] {
     ["matched", "tracked", "recorded", "evicted"].map(|field| report["caches"][0][field].as_u64().unwrap())
@@ -37,6 +37,19 @@ async fn a_copy_of_before_an_update_is_evicted_and_not_recorded() {
     let service = world.serve().await;
     service.done(&updates([2].into_iter())).await;
     assert_eq!(counts(&world.report(&[]).await), [3, 0, 2, 1]);
+    let left = [1, 3].map(|post| format!("api:/posts/{post}?access_token=tok-{post}"));
+    assert_eq!(world.view().keys().await, BTreeSet::from(left));
+}
+
+#[tokio::test]
+async fn a_hit_on_a_copy_of_before_an_update_does_not_make_it_known() {
+    let world = World::redis();
+    world.fill(3).await;
+    let service = world.serve().await;
+    service.done(&updates([2].into_iter())).await;
+    service.done(&json!([read("2", "2")])).await;
+    assert_eq!(service.holders("2").await, 1);
+    assert_eq!(counts(&world.report(&[]).await), [3, 1, 2, 1]);
     let left = [1, 3].map(|post| format!("api:/posts/{post}?access_token=tok-{post}"));
     assert_eq!(world.view().keys().await, BTreeSet::from(left));
 }
@@ -239,4 +252,31 @@ async fn without_caches_no_relationship_is_dropped() {
     let report = world.report(&[]).await;
     assert_eq!(report["relationships"]["skipped"], "no caches are configured");
     assert_eq!(service.holders("42").await, 1);
+}
+
+/// By the process itself, or through the service where only that has the store.
+async fn report_of(world: &World, service: &Service) -> Value {
+    let (code, out, error) = world.reconcile(&["--json"], &[service.bind()]).await;
+    assert_eq!(code, Some(0), "{error}");
+    serde_json::from_str(&out).unwrap()
+}
+
+#[tokio::test]
+async fn a_relationship_whose_copy_may_be_filled_yet_is_left_to_the_next_time() {
+    for world in [World::redis(), World::embedded()] {
+        let fills = |recheck: &str| {
+            let key = "/posts/{entity_id}?access_token={access_token}";
+            json!({ "Posts": { "cache_keys": [key], "ttl": 300, "guard": 0, "recheck": recheck } })
+        };
+        let world = world.with("resources", fills("5m"));
+        let service = world.serve().await;
+        service.done(&read("42", "alice")).await;
+        let report = report_of(&world, &service).await;
+        assert_eq!((relationships(&report), &report["relationships"]["too_young"]), ([1, 0, 0], &json!(1)));
+        drop(service);
+        let world = world.with("resources", fills("1ms"));
+        let service = world.serve().await;
+        let report = report_of(&world, &service).await;
+        assert_eq!((relationships(&report), &report["relationships"]["too_young"]), ([1, 1, 1], &json!(0)));
+    }
 }

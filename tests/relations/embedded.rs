@@ -178,16 +178,21 @@ async fn sweeps_remove_what_has_expired_in_bounded_steps_and_nothing_else() {
     let ended = Entity { id: "43".into(), ..entity() };
     store.invalidate(&ended, over).await.unwrap();
     store.invalidate(&entity(), StaleMark { life: HOUR, ..over }).await.unwrap();
+    store.revoke(HolderId([1; 16]), over).await.unwrap();
+    store.revoke(HolderId([0; 16]), StaleMark { life: HOUR, ..over }).await.unwrap();
 
-    // 5 members, 5 vault entries, and the mark once the clock has passed its generation.
-    let removed = sweep_until(&store, 11).await;
-    assert_eq!(removed, 11);
+    // 5 members, entries and vault entries, a revocation, and the mark once the clock has passed its generation.
+    let removed = sweep_until(&store, 17).await;
+    assert_eq!(removed, 17);
     assert_eq!(sweep_until(&store, 1).await, 0, "and nothing else");
     assert_eq!(held(&store).await, living);
     let holders: Vec<_> = (0..10).map(|holder| HolderId([holder; 16])).collect();
     let vault = store.vault(&holders).await.unwrap();
     assert_eq!(vault.iter().filter(|entry| entry.is_some()).count(), 5);
     assert!(store.staleness(&entity()).await.unwrap().stale.is_some());
+    let again = store.record(&[recording(0, true), recording(1, true)]).await.unwrap();
+    let revoked: Vec<_> = again.iter().map(|recorded| recorded.revoked.is_some()).collect();
+    assert_eq!(revoked, [true, false]);
 }
 
 /// Sweeps two rows at a time until so many are removed, or for a good many rounds where they are not.
@@ -212,7 +217,8 @@ async fn a_recording_removes_expired_neighbours() {
     let living = held(&store).await;
     store.record(&[recording(1, true)]).await.unwrap();
     assert_eq!(held(&store).await[1..], living);
-    assert_eq!(sweep_until(&store, 4).await, 2, "their vault entries are left, their members are not");
+    let left = sweep_until(&store, 6).await;
+    assert_eq!(left, 4, "their vault entries and their own entries are left, their members are not");
 }
 
 #[tokio::test]
@@ -228,4 +234,33 @@ async fn a_sweep_takes_no_generation_back_that_is_ahead_of_the_clock() {
         store.sweep(10).await.unwrap();
     }
     assert!(store.staleness(&entity).await.unwrap().generation >= last);
+}
+
+#[tokio::test]
+async fn a_recording_removes_expired_neighbours_of_its_holders_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let of = |id: usize, is_living| {
+        let entity = Entity { resource_type: "Posts".into(), id: id.to_string().into() };
+        Recording { entity, ..recording(1, is_living) }
+    };
+    let all: Vec<_> = (0..100).map(|id| of(id, false)).collect();
+    store.record(&all).await.unwrap();
+    for id in 100..400 {
+        store.record(&[of(id, true)]).await.unwrap();
+    }
+    // The holder's vault entry lives; of the members, each of an entity of its own, all are left.
+    let left = sweep_until(&store, 200).await;
+    assert!((100..110).contains(&left), "{left} left");
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_by_holder_keeps_nothing_of_holders() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).by_holder(false);
+    let holder = recording(1, true).member.holder;
+    store.revoke(holder, StaleMark { at: Clock::start().now(), life: HOUR }).await.unwrap();
+    assert_eq!(store.record(&[recording(1, true)]).await.unwrap()[0].revoked, None);
+    assert_eq!(store.entities_of(holder, Position(0), 10).await.unwrap().held, []);
+    assert_eq!(held(&store).await.len(), 1);
 }

@@ -205,3 +205,89 @@ async fn a_relationship_costs_few_bytes() {
         assert!(bytes <= holders * most, "{holders} holders: {} bytes each", bytes as f64 / holders as f64);
     }
 }
+
+fn of_holder(holder: u64, id: usize) -> Recording {
+    let entity = Entity { resource_type: "Posts".into(), id: id.to_string().into() };
+    Recording { entity, ..recording(holder, None) }
+}
+
+async fn keys(server: &RedisServer, pattern: &str) -> Vec<String> {
+    ask(server, &["KEYS", pattern]).await
+}
+
+#[tokio::test]
+async fn a_holder_of_very_many_entities_fills_no_bucket_and_leaves_nothing_behind() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    let holder = recording(1, None).member.holder;
+    let all: Vec<Recording> = (0..5_000).map(|id| of_holder(1, id)).collect();
+    for batch in all.chunks(512) {
+        store.record(batch).await.unwrap();
+    }
+    let buckets = keys(&server, "decache:{holder:*}:entities:*").await;
+    assert!(buckets.len() < all.len() / 40, "{} buckets", buckets.len());
+    let stale: i64 = ask(&server, &["PEXPIRETIME", &format!("decache:{{holder:{holder}}}:stale")]).await;
+    for key in buckets {
+        let size: usize = ask(&server, &["HLEN", &key]).await;
+        let encoding: String = ask(&server, &["OBJECT", "ENCODING", &key]).await;
+        assert!(size <= 160 && encoding == "listpack", "{key} of {size} is a {encoding}");
+        let ends: i64 = ask(&server, &["PEXPIRETIME", &key]).await;
+        assert!(ends < stale, "{key} lives until {ends}, the number of buckets until {stale}");
+    }
+
+    let mut from = Some(Position(0));
+    while let Some(position) = from {
+        let page = store.entities_of(holder, position, 512).await.unwrap();
+        let entries: Vec<_> = page.held.into_iter().map(|held| (held.holding, held.stamp)).collect();
+        assert_eq!(store.release(holder, &entries, Duration::ZERO).await.unwrap(), entries.len());
+        from = page.next;
+    }
+    assert!(keys(&server, "decache:{holder:*}:entities:*").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_holders_entries_end_by_themselves() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    let soon = Clock::start().now().after(Duration::from_secs(1));
+    store.record(&[Recording { expires_at: soon, ..of_holder(1, 42) }]).await.unwrap();
+    let key = keys(&server, "decache:{holder:*}:entities:*").await.remove(0);
+    let ends: u64 = ask(&server, &["EXPIRETIME", &key]).await;
+    assert_eq!(ends, soon.0.div_ceil(1000) + 1);
+    let later = Recording { expires_at: soon.after(Duration::from_secs(60)), ..of_holder(1, 43) };
+    store.record(&[later, of_holder(1, 44)]).await.unwrap();
+    let later: u64 = ask(&server, &["EXPIRETIME", &key]).await;
+    assert!(later > ends + 200, "the key lives as long as its last entry");
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_by_holder_keeps_nothing_of_holders() {
+    let server = RedisServer::start();
+    let store = store(&server).by_holder(false);
+    let holder = recording(1, None).member.holder;
+    let recorded = store.record(&[recording(1, None)]).await.unwrap();
+    assert_eq!(recorded[0].revoked, None);
+    assert_eq!(keys(&server, "decache:{holder:*").await, [format!("decache:{{holder:{holder}}}:token")]);
+    assert_eq!(store.entities_of(holder, Position(0), 10).await.unwrap().held, []);
+}
+
+#[tokio::test]
+async fn what_a_holder_holds_costs_few_bytes() {
+    for (entities, most) in [(20, 40), (100, 36), (5_000, 36)] {
+        let server = RedisServer::start();
+        let store = store(&server);
+        let all: Vec<Recording> = (0..entities).map(|id| of_holder(1, id)).collect();
+        for batch in all.chunks(512) {
+            store.record(batch).await.unwrap();
+        }
+        let mut bytes = 0;
+        for key in keys(&server, "decache:{holder:*}:entities:*").await {
+            bytes += ask::<usize>(&server, &["MEMORY", "USAGE", &key, "SAMPLES", "0"]).await;
+        }
+        assert!(
+            bytes <= entities * most,
+            "{entities} entities: {} bytes each",
+            bytes as f64 / entities as f64
+        );
+    }
+}

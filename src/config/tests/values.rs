@@ -93,7 +93,7 @@ fn a_rule_with_a_wrong_or_missing_field_is_named_by_its_place_in_the_list() {
         ),
         (
             entry("{ job_type: evict }"),
-            format!("{at}.job_type: expected a job type, cache or invalidate, found \"evict\""),
+            format!("{at}.job_type: expected a job type, cache, invalidate or revoke, found \"evict\""),
         ),
         (entry("{ priority: 1 }"), format!("{at}.job_type: is missing")),
         (

@@ -18,6 +18,7 @@ fn keys() -> Auth {
 fn request(method: Method, template: &str, key: Option<&str>) -> Request<Body> {
     let path =
         template.replace("{resource_type}", "Posts").replace("{entity_id}", "42").replace("{id}", "nobody");
+    let path = path.replace("{holder}", &"0a".repeat(16));
     let mut request = Request::builder().method(method).uri(path);
     if let Some(key) = key {
         request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
@@ -101,6 +102,8 @@ async fn a_method_that_a_route_does_not_take_is_a_problem_that_lists_those_it_do
         (Method::DELETE, "/v1/queue", "GET,HEAD"),
         (Method::POST, "/livez", "GET,HEAD"),
         (Method::PUT, "/v1/entities/Posts/42", "GET,HEAD"),
+        (Method::GET, "/v1/holders/0123456789abcdef0123456789abcdef", "DELETE"),
+        (Method::DELETE, "/v1/holders/lookup", "POST"),
     ] {
         let answer = app.send(request(method, url, None)).await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     clock::Timestamp,
+    event::AccessToken,
     http::{
         jobs::JobAnswer,
         outcome::{Source, entries},
@@ -48,6 +49,20 @@ async fn answers_are_what_the_contract_says() {
     ] {
         app.get(url).await.keeps(&contract, "GET", template);
     }
+    let entities = "/v1/holders/{holder}/entities";
+    let alice = app.index.lookup.holder_id(&AccessToken::new("tok-alice"));
+    for url in [
+        format!("/v1/holders/{alice}/entities"),
+        format!("/v1/holders/{alice}/entities?limit=0"),
+        "/v1/holders/alice/entities".to_owned(),
+    ] {
+        app.get(&url).await.keeps(&contract, "GET", entities);
+    }
+    let revoke = async || {
+        let request = Request::delete(format!("/v1/holders/{alice}")).body(Body::empty()).unwrap();
+        app.send(request).await.keeps(&contract, "DELETE", "/v1/holders/{holder}");
+    };
+    revoke().await;
     let some = r#"{"entities":[{"resource_type":"Posts","entity_id":42}],"dry_run":true}"#;
     let none = r#"{"entities":[{"resource_type":"Posts","entity_id":""}]}"#;
     for (url, body) in [
@@ -65,6 +80,9 @@ async fn answers_are_what_the_contract_says() {
     }
     let current = "/v1/reconciliations/current";
     app.get(current).await.keeps(&contract, "GET", current);
+    app.index.relations.forget_holders();
+    revoke().await;
+    app.get(&format!("/v1/holders/{alice}/entities")).await.keeps(&contract, "GET", entities);
 }
 
 impl Answer {
@@ -115,5 +133,8 @@ fn jobs_are_shown_as_the_contract_says() {
         let of_entity = serde_json::to_value(entries(queued(None), Source::Entity, ended, &queue())).unwrap();
         contract.validate(&schema("EntityJob"), &of_entity[0]).unwrap();
         assert_eq!(of_entity[0].get("outcome").is_some(), ended.is_some());
+        let holder = |_| Source::Holder("0a".repeat(16));
+        let of_holder = serde_json::to_value(entries(queued(None), holder, ended, &queue())).unwrap();
+        contract.validate(&schema("HolderJob"), &of_holder[0]).unwrap();
     }
 }

@@ -39,6 +39,96 @@ async fn a_token_looks_up_the_holder_that_holders_show() {
 }
 
 #[tokio::test]
+async fn what_a_holder_holds_is_shown_page_by_page_without_a_token() {
+    let app = App::new();
+    let variant = Some("/posts/0?page=2&access_token={access_token}");
+    app.index.record(&Entity::new("Posts", "0").unwrap(), "alice", variant).await;
+    for id in 0..5 {
+        app.record("Posts", &id.to_string(), "alice").await;
+        app.record("Posts", &id.to_string(), "bob").await;
+    }
+    let found = app.post("/v1/holders/lookup", r#"{"access_token":"tok-alice"}"#).await.json();
+    let base = format!("/v1/holders/{}/entities?limit=2", found["holder"].as_str().unwrap());
+    let (mut shown, mut url) = (Vec::new(), base.clone());
+    loop {
+        let answer = app.get(&url).await;
+        assert!(!answer.text.contains("tok-"));
+        let page = answer.json();
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 2);
+        shown.extend(items.iter().map(|item| {
+            assert_eq!(
+                (&item["resource_type"], &item["expires_at"]),
+                (&json!("Posts"), &json!("1970-01-01T00:00:01.000Z"))
+            );
+            (item["entity_id"].as_str().unwrap().to_owned(), item["cache_key"].as_str().map(str::to_owned))
+        }));
+        match page["next"].as_str() {
+            Some(next) => url = format!("{base}&cursor={next}"),
+            None => break,
+        }
+    }
+    shown.sort();
+    let mut all: Vec<_> = (0..5).map(|id| (id.to_string(), None)).collect();
+    all.insert(1, ("0".to_owned(), variant.map(str::to_owned)));
+    assert_eq!(shown, all);
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_holder_or_of_an_entity_is_refused() {
+    let app = App::new();
+    for user in ["alice", "bob"] {
+        for id in ["1", "2", "3"] {
+            app.record("Posts", id, user).await;
+        }
+    }
+    let page = |user: &str| {
+        let holder = app.index.lookup.holder_id(&crate::event::AccessToken::new(format!("tok-{user}")));
+        format!("/v1/holders/{holder}/entities?limit=1")
+    };
+    let next = async |url: &str| app.get(url).await.json()["next"].as_str().unwrap().to_owned();
+    let of_alice = next(&page("alice")).await;
+    let of_entity = next("/v1/entities/Posts/1/holders?limit=1").await;
+    let altered = format!("{}00{}", &of_alice[..8], &of_alice[10..]);
+    for cursor in [of_alice.as_str(), &of_entity, &altered, "x", ""] {
+        let answer = app.get(&format!("{}&cursor={cursor}", page("bob"))).await;
+        assert_eq!(answer.problem(), "invalid-cursor", "{cursor}");
+    }
+    assert_eq!(app.get(&format!("{}&cursor={of_alice}", page("alice"))).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_is_no_holder_id_is_refused_and_not_repeated() {
+    let app = App::new();
+    for id in ["tok-alice", "0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A0A", "0a0a", "%FF", &"0a".repeat(17)] {
+        for (method, url) in [
+            (Method::GET, format!("/v1/holders/{id}/entities")),
+            (Method::DELETE, format!("/v1/holders/{id}")),
+        ] {
+            let request = Request::builder().method(method).uri(url).body(Body::empty()).unwrap();
+            let answer = app.send(request).await;
+            assert_eq!(answer.problem(), "invalid-parameter", "{id}");
+            assert!(!answer.text.contains(id), "{}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_is_not_by_holder_says_so() {
+    let app = App::new();
+    app.index.relations.forget_holders();
+    let holder = "0a".repeat(16);
+    let revoke = Request::delete(format!("/v1/holders/{holder}")).body(Body::empty()).unwrap();
+    for answer in [app.get(&format!("/v1/holders/{holder}/entities")).await, app.send(revoke).await] {
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (StatusCode::NOT_IMPLEMENTED, "not-by-holder")
+        );
+        assert!(answer.detail().contains("store.by_holder"), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn a_parameter_that_is_not_valid_is_a_problem() {
     let app = App::new();
     for (url, problem) in [

@@ -43,6 +43,9 @@ impl StoreFile {
             Some(_) => {}
         }
         time.at_least(read::latest(&txn).map_err(|error| failed(path, &error))?);
+        drop(txn);
+        // Makes the tables that an earlier version did not know.
+        write(&database, time, |_| Ok(())).map_err(|error| failed(path, &error))?;
         Ok(Self { path: path.to_owned(), database: RwLock::new(Some(database)) })
     }
 

@@ -10,7 +10,10 @@ use super::{
 use crate::{
     clock::Timestamp,
     event::Entity,
-    relations::{EntityCursor, EntityPage, Held, Member, Page, Position, Sealed, Staleness, Stamp},
+    relations::{
+        EntityCursor, EntityPage, Held, HeldEntity, HoldingsPage, Member, Page, Position, Sealed, Staleness,
+        Stamp,
+    },
     secret::HolderId,
 };
 
@@ -61,6 +64,32 @@ pub(super) fn walk(
         held.push(Held { member, stamp: Stamp(stamp), expires_at: Timestamp(expires_at), age });
     }
     Ok(Page { held, next: None })
+}
+
+/// As [`walk`], of what a holder holds.
+pub(super) fn entities_of(
+    txn: &ReadTransaction,
+    holder: HolderId,
+    from: Position,
+    limit: usize,
+    now: Timestamp,
+) -> Result<HoldingsPage> {
+    let (first, end) = (tables::holdings_from(holder, from), tables::holdings_end(holder));
+    let (mut held, mut last) = (Vec::new(), None);
+    for row in txn.open_table(tables::HOLDINGS)?.range(first.as_slice()..end.as_slice())? {
+        let (key, value) = row?;
+        let (expires_at, stamp) = value.value();
+        if is_dead(expires_at, now) {
+            continue;
+        }
+        let (position, holding) = tables::parse_holding(key.value())?;
+        if held.len() >= limit && last != Some(position) {
+            return Ok(HoldingsPage { held, next: Some(position) });
+        }
+        last = Some(position);
+        held.push(HeldEntity { holding, stamp: Stamp(stamp), expires_at: Timestamp(expires_at) });
+    }
+    Ok(HoldingsPage { held, next: None })
 }
 
 pub(super) fn held(

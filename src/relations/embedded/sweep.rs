@@ -23,6 +23,8 @@ pub(super) struct Cursor {
 enum Room {
     #[default]
     Members,
+    Holdings,
+    Revoked,
     Vault,
     Stale,
 }
@@ -43,6 +45,8 @@ impl Cursor {
     ) -> Result<(Dead, Self)> {
         let (keys, after) = match self.room {
             Room::Members => self.scan(&txn.open_table(tables::MEMBERS)?, limit, |row| is_dead(row.0, now)),
+            Room::Holdings => self.scan(&txn.open_table(tables::HOLDINGS)?, limit, |row| is_dead(row.0, now)),
+            Room::Revoked => self.scan(&txn.open_table(tables::REVOKED)?, limit, |row| is_dead(row.0, now)),
             Room::Vault => self.scan(&txn.open_table(tables::VAULT)?, limit, |row| is_dead(row.0, now)),
             Room::Stale => self.scan(&txn.open_table(tables::STALE)?, limit, |row| is_dead(row.0, now)),
         }?;
@@ -73,7 +77,9 @@ impl Cursor {
 impl Room {
     fn next(self) -> Self {
         match self {
-            Self::Members => Self::Vault,
+            Self::Members => Self::Holdings,
+            Self::Holdings => Self::Revoked,
+            Self::Revoked => Self::Vault,
             Self::Vault => Self::Stale,
             Self::Stale => Self::Members,
         }
@@ -91,6 +97,8 @@ impl Dead {
         let (now, latest) = (tables.time.now(), tables.time.latest());
         match self.room {
             Room::Members => self.remove_from(&mut tables.members, |row| is_dead(row.0, now)),
+            Room::Holdings => self.remove_from(&mut tables.holdings, |row| is_dead(row.0, now)),
+            Room::Revoked => self.remove_from(&mut tables.revoked, |row| is_dead(row.0, now)),
             Room::Vault => self.remove_from(&mut tables.vault, |row| is_dead(row.0, now)),
             Room::Stale => self.remove_from(&mut tables.stale, |row| is_dead(row.0, now) && row.2 <= latest),
         }

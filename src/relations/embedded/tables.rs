@@ -11,7 +11,8 @@ use super::{is_dead, time::StoreTime};
 use crate::{
     clock::Timestamp,
     event::Entity,
-    relations::{Member, Position, Recorded, Recording, Stale, StaleMark, Stamp},
+    relations::{Holding, Member, Position, Recorded, Recording, Stale, StaleMark, Stamp},
+    secret::HolderId,
 };
 
 /// What the tables below are called together; another layout gets another one.
@@ -19,6 +20,10 @@ pub(super) const FORMAT: &str = "1";
 
 /// Member key -> when it ends, stamp.
 pub(super) const MEMBERS: TableDefinition<'_, &[u8], (u64, u64)> = TableDefinition::new("members");
+/// Holder id and a holding's field, which begins with its position -> when it ends, stamp.
+pub(super) const HOLDINGS: TableDefinition<'_, &[u8], (u64, u64)> = TableDefinition::new("holdings");
+/// Holder id -> when it ends, the holder's own [`Stale::at`].
+pub(super) const REVOKED: TableDefinition<'_, &[u8], (u64, u64)> = TableDefinition::new("revoked");
 /// Holder id -> when it ends, sealed entry.
 pub(super) const VAULT: TableDefinition<'_, &[u8], (u64, &[u8])> = TableDefinition::new("vault");
 /// Entity key -> when it ends, [`Stale::at`], [`Stale::generation`].
@@ -59,6 +64,30 @@ pub(super) fn parse_member(entity_key: &[u8], key: &[u8]) -> Result<(Position, M
         .ok_or_else(|| redb::Error::Corrupted("a member's key cannot be read".to_owned()))
 }
 
+/// Where the keys of a holder's entries from a position on begin.
+pub(super) fn holdings_from(holder: HolderId, from: Position) -> Vec<u8> {
+    [holder.0.as_slice(), &from.0.to_be_bytes()].concat()
+}
+
+/// Behind all keys of a holder's entries: their text is UTF-8, which has no such byte.
+pub(super) fn holdings_end(holder: HolderId) -> Vec<u8> {
+    [holder.0.as_slice(), &[u8::MAX; 5]].concat()
+}
+
+/// The holding that a key of a holder's names, and its position.
+pub(super) fn parse_holding(key: &[u8]) -> Result<(Position, Holding)> {
+    key.get(16..)
+        .and_then(|field| {
+            let position = field.first_chunk::<4>()?;
+            Some((Position(u32::from_be_bytes(*position)), Holding::from_field(field)?))
+        })
+        .ok_or_else(|| redb::Error::Corrupted("a holder's entry cannot be read".to_owned()))
+}
+
+fn holding_key(holder: HolderId, holding: &Holding) -> Vec<u8> {
+    [holder.0.as_slice(), &holding.to_field()].concat()
+}
+
 /// The entity that a member's key begins with.
 pub(super) fn parse_entity(key: &[u8]) -> Result<Entity> {
     let mut parts = key.splitn(3, |byte| *byte == 0).map(|part| std::str::from_utf8(part).ok());
@@ -77,6 +106,8 @@ pub(super) fn member_key(entity: &Entity, member: &Member) -> Vec<u8> {
 /// All tables in one write transaction.
 pub(super) struct Tables<'txn> {
     pub(super) members: Table<'txn, &'static [u8], (u64, u64)>,
+    pub(super) holdings: Table<'txn, &'static [u8], (u64, u64)>,
+    pub(super) revoked: Table<'txn, &'static [u8], (u64, u64)>,
     pub(super) vault: Table<'txn, &'static [u8], (u64, &'static [u8])>,
     pub(super) stale: Table<'txn, &'static [u8], (u64, u64, u64)>,
     counters: Table<'txn, &'static str, u64>,
@@ -91,6 +122,8 @@ impl<'txn> Tables<'txn> {
         let stamp = counters.get("stamp")?.map_or(0, |row| row.value());
         Ok(Self {
             members: txn.open_table(MEMBERS)?,
+            holdings: txn.open_table(HOLDINGS)?,
+            revoked: txn.open_table(REVOKED)?,
             vault: txn.open_table(VAULT)?,
             stale: txn.open_table(STALE)?,
             counters,
@@ -137,9 +170,15 @@ impl<'txn> Tables<'txn> {
         }
     }
 
-    pub(super) fn record(&mut self, batch: &[Recording]) -> Result<Vec<Recorded>> {
+    /// `by_holder`: also what each holder holds.
+    pub(super) fn record(&mut self, batch: &[Recording], by_holder: bool) -> Result<Vec<Recorded>> {
         let now = self.time.now();
-        batch.iter().map(|recording| self.record_one(recording, now)).collect()
+        let record = |recording| {
+            let recorded = self.record_one(recording, now)?;
+            let revoked = if by_holder { self.record_holding(recording, now)? } else { None };
+            Ok(Recorded { revoked, ..recorded })
+        };
+        batch.iter().map(record).collect()
     }
 
     fn record_one(&mut self, recording: &Recording, now: Timestamp) -> Result<Recorded> {
@@ -148,11 +187,24 @@ impl<'txn> Tables<'txn> {
         let known = self.members.get(key.as_slice())?.map_or(0, |row| row.value().0);
         self.stamp = (self.stamp + 1).max(now.0.saturating_mul(1000));
         self.members.insert(key.as_slice(), (known.max(recording.expires_at.0), self.stamp))?;
-        self.trim(&recording.entity, &key, now)?;
+        let (_, end) = member_range(&recording.entity, Position(0));
+        trim(&mut self.members, &key, &end, now)?;
         let row = self.stale_row(&recording.entity)?;
         let generation = row.map_or(0, |(_, stale)| stale.generation).max(self.time.latest());
         let stale = row.filter(|(ends, _)| !is_dead(*ends, now)).map(|(_, stale)| stale);
-        Ok(Recorded { stamp: Stamp(self.stamp), stale, generation })
+        Ok(Recorded { stamp: Stamp(self.stamp), stale, generation, revoked: None })
+    }
+
+    /// Writes the holder's entry with the member's stamp. Returns the holder's own `stale`.
+    fn record_holding(&mut self, recording: &Recording, now: Timestamp) -> Result<Option<Timestamp>> {
+        let holder = recording.member.holder;
+        let variant = recording.member.variant.clone();
+        let key = holding_key(holder, &Holding { entity: recording.entity.clone(), variant });
+        let known = self.holdings.get(key.as_slice())?.map_or(0, |row| row.value().0);
+        self.holdings.insert(key.as_slice(), (known.max(recording.expires_at.0), self.stamp))?;
+        trim(&mut self.holdings, &key, &holdings_end(holder), now)?;
+        let row = self.revoked.get(holder.0.as_slice())?.map(|row| row.value());
+        Ok(row.filter(|(ends, _)| !is_dead(*ends, now)).map(|(_, at)| Timestamp(at)))
     }
 
     fn extend_vault(&mut self, recording: &Recording) -> Result<()> {
@@ -168,22 +220,6 @@ impl<'txn> Tables<'txn> {
                 self.vault.insert(holder, (ends.max(known), recording.vault.0.as_slice()))?
             }
         };
-        Ok(())
-    }
-
-    fn trim(&mut self, entity: &Entity, key: &[u8], now: Timestamp) -> Result<()> {
-        let (_, end) = member_range(entity, Position(0));
-        let mut dead = Vec::new();
-        let after = (Bound::Excluded(key), Bound::Excluded(end.as_slice()));
-        for row in self.members.range::<&[u8]>(after)?.take(TRIM) {
-            let (key, value) = row?;
-            if is_dead(value.value().0, now) {
-                dead.push(key.value().to_vec());
-            }
-        }
-        for key in dead {
-            self.members.remove(key.as_slice())?;
-        }
         Ok(())
     }
 
@@ -203,6 +239,29 @@ impl<'txn> Tables<'txn> {
         Ok(Stale { at, generation })
     }
 
+    /// Writes a holder's own `stale`, and answers what it is now.
+    pub(super) fn revoke(&mut self, holder: HolderId, mark: StaleMark) -> Result<Timestamp> {
+        let now = self.time.now();
+        let row = self.revoked.get(holder.0.as_slice())?.map(|row| row.value());
+        let (mut ends, mut at) = (now.after(mark.life).0, mark.at);
+        if let Some((known_ends, known_at)) = row.filter(|(ends, _)| !is_dead(*ends, now)) {
+            (ends, at) = (ends.max(known_ends), at.max(Timestamp(known_at)));
+        }
+        self.revoked.insert(holder.0.as_slice(), (ends, at.0))?;
+        Ok(at)
+    }
+
+    pub(super) fn release(
+        &mut self,
+        holder: HolderId,
+        holdings: &[(Holding, Stamp)],
+        linger: Duration,
+    ) -> Result<usize> {
+        let ends = self.end_of(linger);
+        let rows = holdings.iter().map(|(holding, stamp)| (holding_key(holder, holding), *stamp));
+        drop_same(&mut self.holdings, rows, ends)
+    }
+
     fn stale_row(&self, entity: &Entity) -> Result<Option<(u64, Stale)>> {
         stale_row(&self.stale, entity)
     }
@@ -213,19 +272,55 @@ impl<'txn> Tables<'txn> {
         members: &[(Member, Stamp)],
         linger: Duration,
     ) -> Result<usize> {
-        let (mut found, ends) = (0, self.time.now().after(linger).0);
-        for (member, stamp) in members {
-            let key = member_key(entity, member);
-            let known = self.members.get(key.as_slice())?.map(|row| row.value());
-            match known.filter(|(_, known)| *known == stamp.0) {
-                None => continue,
-                Some(_) if linger.is_zero() => drop(self.members.remove(key.as_slice())?),
-                Some((known, stamp)) => drop(self.members.insert(key.as_slice(), (known.min(ends), stamp))?),
-            }
-            found += 1;
-        }
-        Ok(found)
+        let ends = self.end_of(linger);
+        let rows = members.iter().map(|(member, stamp)| (member_key(entity, member), *stamp));
+        drop_same(&mut self.members, rows, ends)
     }
+
+    /// When what is dropped ends; `None`: at once.
+    fn end_of(&self, linger: Duration) -> Option<Timestamp> {
+        (!linger.is_zero()).then(|| self.time.now().after(linger))
+    }
+}
+
+/// Drops the rows that still have the stamp that was read, or has them end by then. Returns how many there were.
+fn drop_same(
+    table: &mut Table<'_, &'static [u8], (u64, u64)>,
+    rows: impl Iterator<Item = (Vec<u8>, Stamp)>,
+    ends: Option<Timestamp>,
+) -> Result<usize> {
+    let mut found = 0;
+    for (key, stamp) in rows {
+        let known = table.get(key.as_slice())?.map(|row| row.value());
+        let Some((known, stamp)) = known.filter(|(_, known)| *known == stamp.0) else { continue };
+        match ends {
+            None => drop(table.remove(key.as_slice())?),
+            Some(ends) => drop(table.insert(key.as_slice(), (known.min(ends.0), stamp))?),
+        }
+        found += 1;
+    }
+    Ok(found)
+}
+
+/// Removes the dead among the next few rows behind `key`.
+fn trim(
+    table: &mut Table<'_, &'static [u8], (u64, u64)>,
+    key: &[u8],
+    end: &[u8],
+    now: Timestamp,
+) -> Result<()> {
+    let mut dead = Vec::new();
+    let behind = (Bound::Excluded(key), Bound::Excluded(end));
+    for row in table.range::<&[u8]>(behind)?.take(TRIM) {
+        let (key, value) = row?;
+        if is_dead(value.value().0, now) {
+            dead.push(key.value().to_vec());
+        }
+    }
+    for key in dead {
+        table.remove(key.as_slice())?;
+    }
+    Ok(())
 }
 
 /// When an entity's `stale` ends, and what it says, whether that is over or not.

@@ -1,8 +1,10 @@
--- An entity's members stand in small hashes, its buckets, spread by position (0 to 2^32 - 1). With n = 2^k + s buckets,
+-- An entity's members, and so a holder's entries, stand in small hashes, the buckets, spread by position (0 to 2^32 - 1). With n = 2^k + s buckets,
 -- the first s of 2^k equal spans are split in two (linear hashing, Litwin 1980, over spans instead of remainders, so
 -- that a walk in the order of positions stays right while buckets split and merge). A bucket's number is 2^level + span.
 --
--- field: 16 bytes of holder id; a variant adds 4 bytes of position and its text
+-- field: of a member 16 bytes of holder id; a variant adds 4 bytes of position and its text
+--        of a holder's entry 4 bytes of position, then what is held (see `holding.rs`)
+--        `position_at`, from `members.lua` or `entities.lua`, says where the position stands
 -- value: 4 bytes of expiry (seconds, rounded up), 4 bytes of stamp (the store's clock in microseconds, modulo 2^32)
 local POSITIONS = 4294967296
 local ALONE = 128   -- fields that a lone bucket holds before it splits
@@ -16,7 +18,7 @@ local now_ms = now * 1000 + math.floor(tonumber(time[2]) / 1000)
 local now_stamp = (now * 1000000 + tonumber(time[2])) % POSITIONS
 
 local function position(field)
-  local at = #field == 16 and 1 or 17
+  local at = position_at(field)
   local a, b, c, d = string.byte(field, at, at + 3)
   return ((a * 256 + b) * 256 + c) * 256 + d
 end

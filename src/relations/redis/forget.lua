@@ -1,4 +1,4 @@
--- Drops the members that are as they were read, or has them end soon.
+-- Drops the members, or a holder's entries, that are as they were read, or has them end soon.
 -- KEYS: stale, what the buckets' keys begin with. ARGV: how many seconds they linger, then for each member its field and the
 -- value that was read.
 -- Returns how many were as they were read.

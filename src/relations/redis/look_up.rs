@@ -2,7 +2,7 @@
 
 use deadpool_redis::redis::{self, Value};
 
-use super::{MEMBERS_PER_CALL, RedisStore, Script, read, read_held};
+use super::{MEMBERS_PER_CALL, RedisStore, Script, held_as, read, read_value};
 use crate::{
     event::Entity,
     relations::{EntityCursor, EntityPage, Held, Member, StoreError},
@@ -24,11 +24,11 @@ impl RedisStore {
         let mut held = Vec::with_capacity(members.len());
         for (chunk, answer) in members.chunks(MEMBERS_PER_CALL).zip(answers) {
             let mut answer = answer.into_iter();
-            let now: u64 = read(answer.next())?;
+            let (now, now_stamp): (u64, u32) = (read(answer.next())?, read(answer.next())?);
             for ((_, member), value) in chunk.iter().zip(answer) {
                 let found = match value {
                     Value::Nil => None,
-                    value => Some(read_held(Value::BulkString(member.to_field()), Some(value), None)?),
+                    value => Some(held_as(member.clone(), read_value(Some(value))?, now_stamp)),
                 };
                 held.push(found.filter(|held| held.expires_at.0 > now * 1000));
             }

@@ -9,8 +9,8 @@ use deadpool_redis::redis::{self, FromRedisValue, Pipeline, Value};
 use futures_util::future::BoxFuture;
 
 use super::{
-    ClaimError, EntityCursor, EntityPage, Held, Marked, Member, Page, Position, Recorded, Recording,
-    Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError, keys::Keys,
+    ClaimError, EntityCursor, EntityPage, Held, Holding, HoldingsPage, Marked, Member, Page, Position,
+    Recorded, Recording, Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError, keys::Keys,
 };
 use crate::{
     clock::Timestamp,
@@ -19,9 +19,11 @@ use crate::{
     secret::HolderId,
 };
 
+mod holders;
 mod look_up;
 mod scripts;
 
+use holders::Side;
 use scripts::Script;
 
 /// A vault entry outlives its last relationship by this much.
@@ -32,18 +34,34 @@ const BUCKETS_PER_CALL: usize = 64;
 const MERGES_PER_CALL: usize = 64;
 const KEYS_PER_MGET: usize = 128;
 
+/// Whole buckets, as a walk reads them.
+struct Buckets {
+    /// The living fields, each with its value.
+    living: Vec<(Vec<u8>, u64)>,
+    /// Where the next bucket begins.
+    next: Option<Position>,
+    /// The store's clock as a stamp.
+    now_stamp: u32,
+}
+
 /// The index in a Redis of its own, or beside other things under its prefix.
 pub struct RedisStore {
     pool: RedisPool,
     keys: Keys,
+    by_holder: bool,
     /// The marker of the index that this process knows; `None` until it knows one.
     expected: RwLock<Option<Arc<str>>>,
 }
 
 impl RedisStore {
-    /// A store behind `pool`. No connection is made yet.
+    /// A store behind `pool`, by holder too. No connection is made yet.
     pub fn new(pool: RedisPool, prefix: &str) -> Self {
-        Self { pool, keys: Keys::new(prefix), expected: RwLock::default() }
+        Self { pool, keys: Keys::new(prefix), by_holder: true, expected: RwLock::default() }
+    }
+
+    /// The same, by holder or not.
+    pub fn by_holder(self, by_holder: bool) -> Self {
+        Self { by_holder, ..self }
     }
 
     /// The beats of a process on this store's server.
@@ -97,63 +115,65 @@ impl RedisStore {
         call
     }
 
-    /// One call for members of several entities; those of one entity stand together.
-    fn record_call(&self, batch: &[&Recording]) -> redis::Cmd {
-        let entities: Vec<&[&Recording]> = batch.chunk_by(|a, b| a.entity == b.entity).collect();
-        let keys: Vec<String> = entities
-            .iter()
-            .flat_map(|members| [self.keys.stale(&members[0].entity), self.keys.buckets(&members[0].entity)])
-            .collect();
-        let mut call = Script::Record.call(&keys);
-        for members in entities {
-            call.arg(members.len());
-            for recording in members {
-                call.arg(recording.member.to_field()).arg(recording.expires_at.0.div_ceil(1000));
-            }
-        }
-        call
-    }
-
     async fn record_batch(&self, batch: &[Recording]) -> Result<Vec<Recorded>, StoreError> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let mut order: Vec<usize> = (0..batch.len()).collect();
-        order.sort_by(|a, b| batch[*a].entity.cmp(&batch[*b].entity));
-        let sorted: Vec<&Recording> = order.iter().map(|index| &batch[*index]).collect();
+        let (of_entities, by_entity) = Side::Members.sorted(batch);
         let mut pipeline = redis::pipe();
-        for chunk in sorted.chunks(MEMBERS_PER_CALL) {
+        for chunk in by_entity.chunks(MEMBERS_PER_CALL) {
             pipeline.add_command(self.vault_call(chunk)).ignore();
         }
-        for chunk in sorted.chunks(MEMBERS_PER_CALL) {
-            pipeline.add_command(self.record_call(chunk));
+        for chunk in by_entity.chunks(MEMBERS_PER_CALL) {
+            pipeline.add_command(self.record_call(Side::Members, chunk));
+        }
+        let (of_holders, by_holder) = Side::Entries.sorted(if self.by_holder { batch } else { &[] });
+        // Behind the members: whoever finds an entry may rely on its member having been there.
+        for chunk in by_holder.chunks(MEMBERS_PER_CALL) {
+            pipeline.add_command(self.record_call(Side::Entries, chunk));
         }
         let answers: Vec<Vec<Vec<Value>>> = self.query(&pipeline).await?;
+        let mut groups = answers.into_iter().flatten();
         let mut recorded = vec![None; batch.len()];
-        let entities =
-            answers.into_iter().flatten().map(recorded_of_entity).collect::<Result<Vec<_>, _>>()?;
-        for (index, found) in order.into_iter().zip(entities.into_iter().flatten()) {
-            recorded[index] = Some(found);
+        let members = read_groups(&mut groups, batch.len())?;
+        for (index, member) in of_entities.into_iter().zip(members) {
+            recorded[index] = Some(member);
         }
-        recorded.into_iter().collect::<Option<_>>().ok_or(StoreError::Unreadable("answer to a recording"))
+        let entries = read_groups(&mut groups, of_holders.len())?;
+        for (index, entry) in of_holders.into_iter().zip(entries) {
+            recorded[index].iter_mut().for_each(|found| found.revoked = entry.stale.map(|stale| stale.at));
+        }
+        recorded.into_iter().collect::<Option<_>>().ok_or(UNANSWERED)
     }
 
     async fn walk_page(&self, entity: &Entity, from: Position, limit: usize) -> Result<Page, StoreError> {
         let mut call = self.entity_call(Script::Walk, entity);
         call.arg(from.0).arg(limit).arg(BUCKETS_PER_CALL);
-        let mut answer = self.call::<Vec<Value>>(call).await?.into_iter();
-        let (now, behind): (u64, u64) = (read(answer.next())?, read(answer.next())?);
-        let now_stamp: u32 = read(answer.next())?;
-        let mut held = Vec::with_capacity(answer.len() / 2);
-        while let Some(field) = answer.next() {
-            let found = read_held(field, answer.next(), Some(now_stamp))?;
-            // A bucket may hold what is dead, and what stands before the position.
-            if found.expires_at.0 > now * 1000 && found.member.position() >= from {
-                held.push(found);
+        let Buckets { living, next, now_stamp } = self.read_buckets(call).await?;
+        let mut held = Vec::with_capacity(living.len());
+        for (field, value) in living {
+            let member = Member::from_field(&field).ok_or(StoreError::Unreadable("member"))?;
+            // A bucket may hold what stands before the position.
+            if member.position() >= from {
+                held.push(held_as(member, value, now_stamp));
             }
         }
         held.sort_by_cached_key(|held| (held.member.position(), held.member.clone()));
-        Ok(Page { held, next: u32::try_from(behind).ok().map(Position) })
+        Ok(Page { held, next })
+    }
+
+    async fn read_buckets(&self, call: redis::Cmd) -> Result<Buckets, StoreError> {
+        let mut answer = self.call::<Vec<Value>>(call).await?.into_iter();
+        let (now, behind): (u64, u64) = (read(answer.next())?, read(answer.next())?);
+        let now_stamp = read(answer.next())?;
+        let mut living = Vec::with_capacity(answer.len() / 2);
+        while let Some(field) = answer.next() {
+            let (field, value) = (read(Some(field))?, read_value(answer.next())?);
+            if ends_at(value).0 > now * 1000 {
+                living.push((field, value));
+            }
+        }
+        Ok(Buckets { living, next: u32::try_from(behind).ok().map(Position), now_stamp })
     }
 
     async fn forget_members(
@@ -165,17 +185,22 @@ impl RedisStore {
         if members.is_empty() {
             return Ok(0);
         }
-        let linger = linger.as_millis().div_ceil(1000).to_string();
         let mut pipeline = redis::pipe();
         for chunk in members.chunks(MEMBERS_PER_CALL) {
             let mut call = self.entity_call(Script::Forget, entity);
-            call.arg(&linger);
+            call.arg(seconds(linger));
             for (member, stamp) in chunk {
                 call.arg(member.to_field()).arg(&stamp.0.to_be_bytes());
             }
             pipeline.add_command(call);
         }
         Ok(self.query::<Vec<usize>>(&pipeline).await?.into_iter().sum())
+    }
+
+    async fn mark(&self, mut call: redis::Cmd, mark: StaleMark) -> Result<Stale, StoreError> {
+        call.arg(mark.at.0).arg(u64::try_from(mark.life.as_millis()).unwrap_or(u64::MAX));
+        let (at, generation): (u64, u64) = self.call(call).await?;
+        Ok(Stale { at: Timestamp(at), generation })
     }
 
     async fn claim_for(&self, fingerprint: &str) -> Result<(), ClaimError> {
@@ -221,12 +246,7 @@ impl Relations for RedisStore {
         entity: &'a Entity,
         mark: StaleMark,
     ) -> BoxFuture<'a, Result<Stale, StoreError>> {
-        Box::pin(async move {
-            let mut call = self.entity_call(Script::Invalidate, entity);
-            call.arg(mark.at.0).arg(u64::try_from(mark.life.as_millis()).unwrap_or(u64::MAX));
-            let (at, generation): (u64, u64) = self.call(call).await?;
-            Ok(Stale { at: Timestamp(at), generation })
-        })
+        Box::pin(self.mark(self.entity_call(Script::Invalidate, entity), mark))
     }
 
     fn staleness<'a>(&'a self, entity: &'a Entity) -> BoxFuture<'a, Result<Staleness, StoreError>> {
@@ -271,6 +291,39 @@ impl Relations for RedisStore {
         linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
         Box::pin(self.forget_members(entity, members, linger))
+    }
+
+    fn by_holder(&self) -> bool {
+        self.by_holder
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        holder: HolderId,
+        mark: StaleMark,
+    ) -> BoxFuture<'a, Result<Timestamp, StoreError>> {
+        Box::pin(async move {
+            let call = Script::Invalidate.call(&[self.keys.stale_of_holder(holder)]);
+            self.mark(call, mark).await.map(|stale| stale.at)
+        })
+    }
+
+    fn entities_of<'a>(
+        &'a self,
+        holder: HolderId,
+        from: Position,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<HoldingsPage, StoreError>> {
+        Box::pin(self.entries_from(holder, from, limit))
+    }
+
+    fn release<'a>(
+        &'a self,
+        holder: HolderId,
+        holdings: &'a [(Holding, Stamp)],
+        linger: Duration,
+    ) -> BoxFuture<'a, Result<usize, StoreError>> {
+        Box::pin(self.release_entries(holder, holdings, linger))
     }
 
     fn vault<'a>(
@@ -350,14 +403,26 @@ impl From<PoolError> for StoreError {
     }
 }
 
-/// The answer for one entity: `stale`, the generation of a read that begins now, then the value of each member.
-fn recorded_of_entity(answer: Vec<Value>) -> Result<Vec<Recorded>, StoreError> {
-    let mut answer = answer.into_iter();
-    let (at, of_stale): (Option<u64>, u64) = (read(answer.next())?, read(answer.next())?);
-    let generation = read(answer.next())?;
-    let stale = at.map(|at| Stale { at: Timestamp(at), generation: of_stale });
-    let recorded = |value| Ok(Recorded { stamp: Stamp(read_value(Some(value))?), stale, generation });
-    answer.map(recorded).collect()
+/// What a recording is refused with that was not answered whole.
+const UNANSWERED: StoreError = StoreError::Unreadable("answer to a recording");
+
+/// Reads the answers for `count` members or entries, group by group: each group's `stale`, the generation of a read that
+/// begins now, then the value of each of it.
+fn read_groups(
+    groups: &mut impl Iterator<Item = Vec<Value>>,
+    count: usize,
+) -> Result<Vec<Recorded>, StoreError> {
+    let mut found = Vec::with_capacity(count);
+    while found.len() < count {
+        let mut group = groups.next().ok_or(UNANSWERED)?.into_iter();
+        let (at, of_stale): (Option<u64>, u64) = (read(group.next())?, read(group.next())?);
+        let generation = read(group.next())?;
+        let stale = at.map(|at| Stale { at: Timestamp(at), generation: of_stale });
+        for value in group {
+            found.push(Recorded { stamp: Stamp(read_value(Some(value))?), stale, generation, revoked: None });
+        }
+    }
+    Ok(found)
 }
 
 /// A member's value is its expiry in seconds and its stamp. It is compared whole: the microseconds of the stamp alone
@@ -367,18 +432,19 @@ fn read_value(value: Option<Value>) -> Result<u64, StoreError> {
     Ok(u64::from_be_bytes(bytes.try_into().map_err(|_| StoreError::Unreadable("member"))?))
 }
 
-/// `now_stamp` is the store's clock as a stamp, where it was asked along; else the age is not known.
-fn read_held(field: Value, value: Option<Value>, now_stamp: Option<u32>) -> Result<Held, StoreError> {
-    let field: Vec<u8> = read(Some(field))?;
-    let member = Member::from_field(&field).ok_or(StoreError::Unreadable("member"))?;
-    let value = read_value(value)?;
+/// A time to linger, as scripts count it.
+fn seconds(linger: Duration) -> String {
+    linger.as_millis().div_ceil(1000).to_string()
+}
+
+fn ends_at(value: u64) -> Timestamp {
+    Timestamp((value >> 32) * 1000)
+}
+
+/// `now_stamp` is the store's clock as a stamp.
+fn held_as(member: Member, value: u64, now_stamp: u32) -> Held {
     let stamp = u32::try_from(value & u64::from(u32::MAX)).unwrap_or_default();
-    Ok(Held {
-        member,
-        stamp: Stamp(value),
-        expires_at: Timestamp((value >> 32) * 1000),
-        age: now_stamp.map(|now| age(stamp, now)).unwrap_or_default(),
-    })
+    Held { member, stamp: Stamp(value), expires_at: ends_at(value), age: age(stamp, now_stamp) }
 }
 
 /// Stamps are microseconds modulo 2^32. What seems older than half of that may as well come of a clock that was set back.

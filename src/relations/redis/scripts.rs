@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use deadpool_redis::redis::{self, Cmd, Pipeline};
 
-/// A script that the server knows by its hash once [`load_all`] has run there.
+/// A script that the server knows by its hash once [`load_all`] has run there. Those that ask no field for its position
+/// serve a holder's entries as they serve members.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Script {
     Record,
@@ -14,18 +15,29 @@ pub(super) enum Script {
     Held,
     Forget,
     Compact,
+    RecordEntities,
+    ForgetEntities,
+}
+
+/// A script over buckets of members, or of a holder's entries: what they are, how buckets work, what is done.
+macro_rules! over {
+    ($fields:literal, $script:literal) => {
+        concat!(include_str!($fields), include_str!("buckets.lua"), include_str!($script))
+    };
 }
 
 /// In the order of [`Script`].
-static SCRIPTS: LazyLock<[(&str, redis::Script); 7]> = LazyLock::new(|| {
+static SCRIPTS: LazyLock<[(&str, redis::Script); 9]> = LazyLock::new(|| {
     [
-        concat!(include_str!("buckets.lua"), include_str!("record.lua")),
+        over!("members.lua", "record.lua"),
         include_str!("vault.lua"),
-        concat!(include_str!("buckets.lua"), include_str!("invalidate.lua")),
-        concat!(include_str!("buckets.lua"), include_str!("walk.lua")),
-        concat!(include_str!("buckets.lua"), include_str!("held.lua")),
-        concat!(include_str!("buckets.lua"), include_str!("forget.lua")),
-        concat!(include_str!("buckets.lua"), include_str!("compact.lua")),
+        over!("members.lua", "invalidate.lua"),
+        over!("members.lua", "walk.lua"),
+        over!("members.lua", "held.lua"),
+        over!("members.lua", "forget.lua"),
+        over!("members.lua", "compact.lua"),
+        over!("entities.lua", "record.lua"),
+        over!("entities.lua", "forget.lua"),
     ]
     .map(|code| (code, redis::Script::new(code)))
 });

@@ -67,6 +67,8 @@ fn template(path: &str) -> String {
     match segments[..] {
         ["v1", "entities", _, _] => "/v1/entities/{resource_type}/{entity_id}".to_owned(),
         ["v1", "entities", _, _, "holders"] => "/v1/entities/{resource_type}/{entity_id}/holders".to_owned(),
+        ["v1", "holders", _, "entities"] => "/v1/holders/{holder}/entities".to_owned(),
+        ["v1", "holders", id] if id != "lookup" => "/v1/holders/{holder}".to_owned(),
         ["v1", "jobs", _] => "/v1/jobs/{id}".to_owned(),
         _ => path.to_owned(),
     }

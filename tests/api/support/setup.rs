@@ -59,8 +59,13 @@ impl Setup {
 
     /// With these settings over those that are there. A list takes the place of the whole list.
     pub(crate) fn with(mut self, section: &str, settings: Value) -> Self {
-        merge(&mut self.config[section], settings);
+        self.change(section, settings);
         self
+    }
+
+    /// Changes these settings, for the next start.
+    pub(crate) fn change(&mut self, section: &str, settings: Value) {
+        merge(&mut self.config[section], settings);
     }
 
     /// With one more cache.

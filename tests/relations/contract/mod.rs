@@ -10,6 +10,7 @@ use decache::{
 };
 
 pub(crate) mod finding;
+pub(crate) mod holders;
 pub(crate) mod naming;
 pub(crate) mod racing;
 pub(crate) mod recording;
@@ -67,6 +68,20 @@ macro_rules! sentences {
             racing: a_holder_who_comes_back_during_a_fan_out_stays,
             racing: many_tasks_never_lose_a_member_that_nobody_forgot,
             racing: a_stamp_is_given_once,
+            holders: what_a_holder_holds_is_read_back_as_it_was_recorded,
+            holders: a_holders_pages_are_in_order_and_about_the_limit,
+            holders: pages_of_a_holder_miss_nothing_that_was_there_all_along,
+            holders: an_entry_ends_with_the_longest_of_its_recordings,
+            holders: an_entry_is_released_only_with_the_stamp_that_was_read,
+            holders: an_entry_that_lingers_ends_soon_and_is_there_until_then,
+            holders: an_entry_that_lingers_and_is_recorded_again_lives,
+            holders: members_are_found_with_their_stamps_over_many_entities,
+            holders: a_recording_after_a_revocation_finds_it,
+            holders: a_holders_stale_never_moves_backwards_and_ends,
+            holders: a_recording_sees_the_holders_stale_or_the_revocation_sees_the_entry,
+            holders: each_recording_of_a_large_batch_sees_it_or_is_seen,
+            holders: an_entry_is_never_there_before_its_member,
+            holders: a_holder_who_comes_back_while_entries_are_released_keeps_them,
         }
     };
     ($open:path; $($module:ident: $sentence:ident,)*) => {

@@ -1,16 +1,16 @@
-//! Kinds of worlds: in most of them servers keep what they have confirmed, and caches are filled before an event is posted.
+//! Realms of worlds, blocks of seeds: in most of them servers keep what they have confirmed, and caches are filled before an event is posted.
 
 use std::time::Duration;
 
 use super::dice::Dice;
 use crate::config::store::OnLoss;
 
-/// Seeds that follow each other and make worlds of one kind.
+/// Seeds that follow each other and make worlds of one realm.
 pub(super) const BLOCK: u64 = 5000;
 
 /// What may happen in a world beside the rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(super) enum Realm {
     Plain,
     /// The second cache fills after the event was posted (rule 11).
     LateFill,
@@ -28,7 +28,7 @@ pub(super) struct Watch {
     pub(super) on_loss: OnLoss,
 }
 
-impl Kind {
+impl Realm {
     /// Seeds are in blocks, so that the first ones stay what they are.
     pub(super) fn of(seed: u64) -> Self {
         match seed / BLOCK % 8 {
@@ -39,7 +39,7 @@ impl Kind {
         }
     }
 
-    /// The first seed of the first block of this kind.
+    /// The first seed of the first block of this realm.
     pub(super) fn first(self) -> u64 {
         let first = |number: &u64| Self::of(number * BLOCK) == self;
         (0..8).find(first).map_or(0, |number| number * BLOCK)
