@@ -62,7 +62,8 @@ fn simulate(seed: u64, traced: bool) -> Ran {
     runtime.block_on(async {
         let world = World::new(seed, config, traced);
         let mut result = world.run().await;
-        // A fan-out may have read its members before a failover that the vault is read after: it goes round again.
+        // Not looked at where servers fail over or are lost: a fan-out may have read its members before a failover that the vault
+        // is read after, and goes round again. A vault that lacks an entry for another reason is found in the other worlds alone.
         let keeps = !matches!(world.realm, Realm::Failover | Realm::Loss);
         if keeps && result.is_ok() && vault_missing.get() > before {
             result = Err("an invalidation met a holder whose token it did not know".to_owned());
@@ -110,7 +111,7 @@ fn the_promise_holds_in_the_last_worlds() {
 }
 
 /// Worlds of another realm that run in a test.
-const OF_A_REALM: u64 = 1000;
+const OF_A_REALM: u64 = 300;
 
 fn some_worlds_of(realm: Realm) {
     let mut all = Seen::default();
