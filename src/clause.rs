@@ -118,6 +118,22 @@ clauses! {
     KeptUntilEnded,
     /// 5: what is accepted is kept first.
     AcceptedWhenKept,
+    /// 11: what is removed is removed again later, where caches fill late.
+    Recheck,
+    /// 11: until then relationships are kept.
+    KeptUntilRecheck,
+    /// 11: a relationship outlives a copy that is filled so late.
+    LateFillTracked,
+    /// 13: what a loss has left behind is evicted.
+    LossAnswered,
+    /// 13: reads that began before a loss was noticed are evicted.
+    Floor,
+    /// 14: jobs that are done are held, and run again after a failover.
+    Held,
+    /// 14: relationships linger as long after their copy is deleted.
+    Lingers,
+    /// 14: what was begun before a failover is begun again.
+    EpochTold,
     test {
         /// 1: the vault entry is written before the member.
         VaultFirst,
@@ -149,6 +165,10 @@ clauses! {
         SurvivorKeptMerged,
         /// 9: replay merges as superseding does.
         ReplayMerges,
+        /// 13: every operation ends with a look at the marker.
+        MarkerChecked,
+        /// 14: a server that is another one is looked at before it is used.
+        LookedBeforeUse,
         /// API 1: it posts after it has filled the cache.
         PostAfterFill,
         /// API 1: it posts until it is accepted.

@@ -13,17 +13,36 @@ use serde::{Serialize, de::DeserializeOwned};
 #[derive(Clone, Debug)]
 pub struct Notebook {
     folder: Option<PathBuf>,
+    /// The notes of a simulated process.
+    #[cfg(test)]
+    simulated: Option<std::sync::Arc<std::sync::Mutex<Simulated>>>,
 }
+
+/// Notes in memory, by name.
+#[cfg(test)]
+type Simulated = std::collections::BTreeMap<String, Vec<u8>>;
 
 impl Notebook {
     /// Keeps its notes in this folder.
     pub fn in_folder(folder: &Path) -> Self {
-        Self { folder: Some(folder.to_owned()) }
+        let mut notes = Self::none();
+        notes.folder = Some(folder.to_owned());
+        notes
     }
 
     /// Keeps no notes.
     pub fn none() -> Self {
-        Self { folder: None }
+        Self {
+            folder: None,
+            #[cfg(test)]
+            simulated: None,
+        }
+    }
+
+    /// Keeps its notes in memory, for as long as a copy of it is there.
+    #[cfg(test)]
+    pub(crate) fn simulated() -> Self {
+        Self { simulated: Some(std::sync::Arc::default()), ..Self::none() }
     }
 
     /// The note of this name; `None` where there is none.
@@ -31,6 +50,11 @@ impl Notebook {
     /// # Errors
     /// It cannot be read, or is not such a note.
     pub fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
+        #[cfg(test)]
+        if let Some(notes) = &self.simulated {
+            let notes = notes.lock().unwrap();
+            return Ok(notes.get(name).map(|note| serde_json::from_slice(note)).transpose()?);
+        }
         let Some(path) = self.path(name) else { return Ok(None) };
         match fs::read(path) {
             Ok(note) => Ok(Some(serde_json::from_slice(&note)?)),
@@ -58,6 +82,21 @@ impl Notebook {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// [`Notebook::write`], aside.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn keep<T: Serialize + Send + 'static>(&self, name: &'static str, note: T) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some(notes) = &self.simulated {
+            notes.lock().unwrap().insert(name.to_owned(), serde_json::to_vec(&note)?);
+            return Ok(());
+        }
+        let notes = self.clone();
+        let written = tokio::task::spawn_blocking(move || notes.write(name, &note)).await;
+        written.map_err(io::Error::other)?
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {

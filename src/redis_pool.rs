@@ -15,8 +15,12 @@ mod gate;
 mod pulse;
 mod server;
 
-use gate::{Gate, Linker};
-pub use pulse::{Found, Pulse};
+#[cfg(test)]
+pub(crate) use gate::Gate;
+#[cfg(not(test))]
+use gate::Gate;
+use gate::Linker;
+pub use pulse::{Found, Pulse, Watched};
 pub use server::{Info, Server};
 
 use crate::tls::{self, ClientTls};

@@ -7,7 +7,12 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::{clock::Timestamp, judge::Margins, relations::Stale};
+use crate::{
+    clause::{Clause, holds},
+    clock::Timestamp,
+    judge::Margins,
+    relations::Stale,
+};
 
 /// What is known of the index as a whole.
 #[derive(Debug, Default)]
@@ -50,7 +55,7 @@ impl Trust {
     /// The floor as a `stale` that every entity has, for as long as one would live.
     pub fn stale(&self, now: Timestamp, margins: Margins) -> Option<Stale> {
         let floor = self.floor()?;
-        let lives = now < floor.after(margins.horizon + 2 * margins.guard);
+        let lives = holds(Clause::Floor) && now < floor.after(margins.horizon + 2 * margins.guard);
         lives.then_some(Stale { at: floor, generation: floor.0 + 1 })
     }
 

@@ -15,6 +15,7 @@ use std::{
 };
 
 use crate::{
+    clause::{Clause, holds},
     clock::{Clock, Timestamp},
     job::Job,
     journal::Ref,
@@ -142,11 +143,14 @@ impl Window {
         let at = self.now();
         let mut state = self.lock();
         // Under the lock: after a new epoch began, nothing of the old one gets in behind what is taken out to run again.
-        if finished.epoch != self.trust.epoch() {
+        if finished.epoch != self.trust.epoch() && holds(Clause::EpochTold) {
             return Kept::Again(finished);
         }
         if state.span.is_zero() {
             state.let_go(at);
+            return Kept::Go(finished.kept);
+        }
+        if !holds(Clause::Held) {
             return Kept::Go(finished.kept);
         }
         let bytes = weigh(&finished.job) + size_of::<Held>() + finished.kept.len() * size_of::<Ref>();

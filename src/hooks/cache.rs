@@ -83,7 +83,7 @@ impl<'a> Read<'a> {
     fn recording(&self, hooks: &Hooks) -> Recording {
         let entry = VaultEntry { token: self.copy.token.clone(), user_id: self.copy.user_id.clone() };
         // A copy that a cache fills so much later lives so much longer.
-        let fills = self.resource.recheck.unwrap_or_default();
+        let fills = self.resource.recheck.filter(|_| holds(Clause::LateFillTracked)).unwrap_or_default();
         let guard = if holds(Clause::TrackedForGuard) { self.resource.guard } else { Duration::ZERO };
         Recording {
             entity: self.job.entity.clone(),

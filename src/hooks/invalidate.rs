@@ -149,7 +149,8 @@ impl Chunk<'_> {
 
     async fn forget(&self, members: &[Held]) -> Result<(), HookError> {
         let (entity, members) = (&self.job.entity, self.to_forget(members));
-        let forgotten = self.hooks.relations.forget(entity, &members, self.hooks.window.span()).await;
+        let linger = if holds(Clause::Lingers) { self.hooks.window.span() } else { Duration::ZERO };
+        let forgotten = self.hooks.relations.forget(entity, &members, linger).await;
         forgotten.map(drop).map_err(|error| self.hooks.store_failed(error))
     }
 

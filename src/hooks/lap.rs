@@ -22,7 +22,7 @@ const CLOCK_UNIT: Duration = Duration::from_millis(1);
 /// Takes a fan-out up again. Returns whether nothing of it is left to do.
 pub(super) fn take_up(hooks: &Hooks, fan_out: &mut FanOut) -> Result<bool, HookError> {
     let epoch = hooks.trust.epoch();
-    if fan_out.marked && fan_out.epoch != epoch {
+    if fan_out.marked && fan_out.epoch != epoch && holds(Clause::EpochTold) {
         // What it has done may have been on a server that is gone.
         fan_out.restart();
         fan_out.marked = false;
@@ -71,6 +71,7 @@ pub(super) fn outcome(
 pub(super) fn least_age(hooks: &Hooks, job: &Job, resource: &Resource) -> Option<Duration> {
     match (job.recheck, resource.recheck) {
         (false, None) => Some(Duration::ZERO),
+        (false, Some(_)) if !holds(Clause::KeptUntilRecheck) => Some(Duration::ZERO),
         (false, Some(_)) => None,
         (true, _) => Some(hooks.clock.now().since(job.accepted_at) + CLOCK_UNIT),
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::{
     caches::{Caches, CopyKey, Failure, WaitsFor},
+    clause::{Clause, holds},
     clock::{Clock, Timestamp},
     event::{AccessToken, Entity},
     job::{Job, JobType},
@@ -72,6 +73,9 @@ impl Hooks {
 
     /// The job that does again what this one has done, for caches that fill late, where there are such.
     fn again(&self, job: &Job) -> Option<Job> {
+        if !holds(Clause::Recheck) {
+            return None;
+        }
         let delay = match job.job_type {
             JobType::Cache | JobType::Invalidate => self.resource(&job.entity).ok()?.recheck,
             // Whatever the holder holds has been filled by then.

@@ -10,6 +10,7 @@ use super::{
     note::{Debt, OwedByCache},
 };
 use crate::{
+    clause::{Clause, holds},
     clock::Timestamp,
     config::store::OnLoss,
     reconcile::{Plan, Reconcile, ReconcileError, Sweep, SweepError, Untracked},
@@ -89,6 +90,7 @@ impl Losses {
 
     async fn pay(&self, debt: &Debt, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
         match (debt, self.on_loss()) {
+            _ if !holds(Clause::LossAnswered) => Ok(Paid::default()),
             (Debt::Index(_), OnLoss::Rebuild) => self.evict_untracked(cancelled).await,
             (Debt::Index(_), OnLoss::Evict) => self.sweep(None, cancelled).await,
             (Debt::Index(since), OnLoss::Resolver) => self.wait_for_the_last_copy(*since, cancelled).await,

@@ -11,7 +11,7 @@ use super::{
     note::{Debt, OwedByCache},
     verdict::{ServerIs, of_server},
 };
-use crate::redis_pool::{Found, PoolError, Pulse};
+use crate::redis_pool::{Found, PoolError, Watched};
 
 impl Losses {
     /// Looks at every cache at once, for as long as `time`. What is wrong with one, a ping says.
@@ -19,7 +19,7 @@ impl Losses {
         join_all(self.caches.iter().map(async |(name, pulse)| {
             let window = &self.ground.hooks.window;
             let began = window.now();
-            match timeout(time, self.look_at_cache(name, pulse)).await {
+            match timeout(time, self.look_at_cache(name, &**pulse)).await {
                 Ok(Ok(())) => window.same(name, began),
                 _ => window.away(name),
             }
@@ -27,15 +27,21 @@ impl Losses {
         .await;
     }
 
-    async fn look_at_cache(&self, name: &str, pulse: &Pulse) -> Result<(), PoolError> {
+    async fn look_at_cache(&self, name: &str, pulse: &dyn Watched) -> Result<(), PoolError> {
         let found = pulse.look().await?;
         if found.info.may_lose_the_last {
             self.ground.hooks.window.may_fail_over();
         }
-        let became = self.known(name).map_or(ServerIs::Same, |known| of_server(&known, &found));
-        if became == ServerIs::Other {
-            self.cache_is_another(name, &found);
+        let became = self.known(name).map(|known| of_server(&known, &found));
+        match became {
+            Some(ServerIs::Same) => {}
+            Some(ServerIs::Other) => self.cache_is_another(name, &found),
+            // It may have been used already, and may have been another one then.
+            None => {
+                self.do_again();
+            }
         }
+        let became = became.unwrap_or(ServerIs::Same);
         if self.accept(name, pulse, &found, became == ServerIs::Same) {
             // A note that is not written costs a sweep too many at the next start, and nothing else.
             let _ = self.save(false).await;

@@ -34,7 +34,7 @@ use crate::{
     metrics::Metrics,
     notebook::Notebook,
     queue::Queue,
-    redis_pool::{Found, Pulse, RedisPool},
+    redis_pool::{Found, Pulse, RedisPool, Watched},
     relations::{Marked, Marker, redis::RedisStore},
     upkeep::run_again,
 };
@@ -71,8 +71,8 @@ pub struct Ground {
 /// Looks after the store and the caches.
 pub struct Losses {
     ground: Ground,
-    pulse: Option<Pulse>,
-    caches: Vec<(Box<str>, Pulse)>,
+    pulse: Option<Box<dyn Watched>>,
+    caches: Vec<(Box<str>, Box<dyn Watched>)>,
     /// The longest that a copy lives, with its guard.
     life: Duration,
     /// How far a store's clock may be from ours.
@@ -101,13 +101,36 @@ impl Losses {
     /// Remembers what an earlier life knew. Nothing is asked yet.
     pub fn new(ground: Ground) -> Self {
         let note = remember(&ground.notes);
-        let (process, window) = (note.process.clone(), &ground.hooks.window);
-        let pulse = ground.redis.as_ref().map(|redis| redis.pulse(&process));
+        let process = &note.process;
+        let pulse = ground.redis.as_ref().map(|redis| Box::new(redis.pulse(process)) as Box<dyn Watched>);
         let cache = |(name, pool, prefix): &(String, RedisPool, String)| {
             let key = format!("{prefix}decache:beat:{process}");
-            (component(name), Pulse::new(pool.clone(), key, None))
+            let pulse = Pulse::new(pool.clone(), key, None);
+            (component(name), Box::new(pulse) as Box<dyn Watched>)
         };
-        let caches: Vec<_> = ground.caches.iter().map(cache).collect();
+        let caches = ground.caches.iter().map(cache).collect();
+        Self::watching(ground, note, pulse, caches)
+    }
+
+    /// Looks after simulated servers: the store's, and each cache's by its name.
+    #[cfg(test)]
+    pub(crate) fn simulated(
+        ground: Ground,
+        servers: impl FnOnce(&str) -> (Box<dyn Watched>, Vec<(String, Box<dyn Watched>)>),
+    ) -> Self {
+        let note = remember(&ground.notes);
+        let (store, caches) = servers(&note.process);
+        let caches = caches.into_iter().map(|(name, cache)| (component(&name), cache)).collect();
+        Self::watching(ground, note, Some(store), caches)
+    }
+
+    fn watching(
+        ground: Ground,
+        note: Note,
+        pulse: Option<Box<dyn Watched>>,
+        caches: Vec<(Box<str>, Box<dyn Watched>)>,
+    ) -> Self {
+        let window = &ground.hooks.window;
         let mut servers = BTreeMap::new();
         for name in pulse.iter().map(|_| STORE).chain(caches.iter().map(|(name, _)| &**name)) {
             let known = note.servers.get(name);
@@ -141,7 +164,7 @@ impl Losses {
     /// Waits until there is cause to look at a server at once.
     pub async fn suspected(&self) {
         let pulses = self.pulse.iter().chain(self.caches.iter().map(|(_, pulse)| pulse));
-        let mut any: FuturesUnordered<_> = pulses.map(|pulse| pulse.pool().suspected()).collect();
+        let mut any: FuturesUnordered<_> = pulses.map(|pulse| pulse.suspected()).collect();
         if any.next().await.is_none() {
             std::future::pending::<()>().await;
         }
@@ -192,15 +215,12 @@ impl Losses {
             }
             note.clone()
         };
-        let notes = self.ground.notes.clone();
-        let written = tokio::task::spawn_blocking(move || notes.write(NAME, &note)).await;
-        written
-            .map_err(io::Error::other)?
-            .inspect_err(|error| warn!(%error, "what is known of losses cannot be noted"))
+        let written = self.ground.notes.keep(NAME, note).await;
+        written.inspect_err(|error| warn!(%error, "what is known of losses cannot be noted"))
     }
 
     /// A server was looked at and is to be used from here on.
-    fn accept(&self, name: &str, pulse: &Pulse, found: &Found, same: bool) -> bool {
+    fn accept(&self, name: &str, pulse: &dyn Watched, found: &Found, same: bool) -> bool {
         let mut memory = self.memory();
         if !found.info.server.is_known() && memory.silent.insert(name.into()) {
             warn!(
@@ -215,11 +235,11 @@ impl Losses {
             Known { server: found.info.server.clone(), beat, evicted_keys: Some(found.info.evicted_keys) };
         drop(memory);
         self.ground.hooks.window.begin(name);
-        pulse.pool().accept(&found.info.server);
+        pulse.accept(&found.info.server);
         is_news
     }
 
-    async fn beat(&self, name: &str, pulse: &Pulse) -> Result<(), crate::redis_pool::PoolError> {
+    async fn beat(&self, name: &str, pulse: &dyn Watched) -> Result<(), crate::redis_pool::PoolError> {
         let at = self.ground.hooks.window.now();
         pulse.beat(at).await?;
         if let Some(known) = self.memory().servers.get_mut(name) {
@@ -228,8 +248,13 @@ impl Losses {
         Ok(())
     }
 
-    /// What is held is run again, and so is what was begun before.
+    /// After a failover what is held is run again, and so is what was begun before.
     fn run_again(&self, component: &str) -> usize {
+        self.failed_over(component);
+        self.do_again()
+    }
+
+    fn do_again(&self) -> usize {
         let Ground { hooks, queue, journal, clock, .. } = &self.ground;
         hooks.trust.new_epoch();
         let held = hooks.window.again();
@@ -237,12 +262,19 @@ impl Losses {
         for finished in held {
             run_again(queue, journal, finished, clock.accepted());
         }
-        self.failed_over(component);
         jobs
     }
 
     fn failed_over(&self, component: &str) {
         self.ground.metrics.failovers.with_label_values(&[component]).inc();
+    }
+
+    /// Whether something is still to be done after a loss, or even after relationships that `linger`.
+    #[cfg(test)]
+    pub(crate) fn owes(&self, linger: bool) -> bool {
+        let memory = self.memory();
+        let owed = &memory.note.owed;
+        !memory.joined || owed.index.is_some() || owed.caches.values().any(|owed| linger || owed.all)
     }
 
     fn known(&self, name: &str) -> Option<Known> {

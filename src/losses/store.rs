@@ -58,7 +58,7 @@ impl Losses {
         self.ground.store.expect(&marker.to_string());
         let mut is_news = self.memory().note.marker.replace(marker.clone()).as_ref() != Some(&marker);
         if let Some(pulse) = &self.pulse {
-            is_news |= self.accept(STORE, pulse, &found, same);
+            is_news |= self.accept(STORE, &**pulse, &found, same);
         }
         self.memory().joined = true;
         if is_news {
@@ -66,7 +66,7 @@ impl Losses {
             let _ = self.save(false).await;
         }
         match &self.pulse {
-            Some(pulse) => Ok(self.beat(STORE, pulse).await?),
+            Some(pulse) => Ok(self.beat(STORE, &**pulse).await?),
             None => Ok(()),
         }
     }

@@ -19,41 +19,44 @@ use super::{
 
 /// What is known of the server behind a pool. It is closed from when another one answers until that one is accepted.
 #[derive(Default)]
-pub(super) struct Gate {
-    /// The server that may be used; the first that is ever met.
+pub(crate) struct Gate {
+    /// The server that may be used. Until one was accepted it is the last that was met: before the first look nothing counts, and
+    /// whoever is to make that look may first have something to ask.
     accepted: Mutex<Option<Server>>,
+    was_accepted: AtomicBool,
     closed: AtomicBool,
     suspected: Notify,
 }
 
 impl Gate {
-    pub(super) fn lets_through(&self, server: &Server) -> bool {
+    pub(crate) fn lets_through(&self, server: &Server) -> bool {
         !self.is_closed() && self.lock().as_ref() == Some(server)
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
-    pub(super) fn accept(&self, server: &Server) {
+    pub(crate) fn accept(&self, server: &Server) {
         let mut accepted = self.lock();
         *accepted = Some(server.clone());
+        self.was_accepted.store(true, Ordering::Release);
         self.closed.store(false, Ordering::Release);
     }
 
     /// Something is odd: whoever looks after the server is to look at once.
-    pub(super) fn suspect(&self) {
+    pub(crate) fn suspect(&self) {
         self.suspected.notify_one();
     }
 
-    pub(super) async fn suspected(&self) {
+    pub(crate) async fn suspected(&self) {
         self.suspected.notified().await;
     }
 
-    fn met(&self, server: &Server) {
+    pub(crate) fn met(&self, server: &Server) {
         let mut accepted = self.lock();
         let known = accepted.as_ref().is_some_and(Server::is_known);
-        if !known {
+        if !known || !self.was_accepted.load(Ordering::Acquire) {
             *accepted = Some(server.clone());
         } else if accepted.as_ref() != Some(server) {
             self.closed.store(true, Ordering::Release);
@@ -106,5 +109,33 @@ pub(super) async fn info(connection: &mut MultiplexedConnection) -> Result<Info,
             Ok(Info { may_lose_the_last: true, ..Info::default() })
         }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(run_id: &str) -> Server {
+        Info::parse(&format!("run_id:{run_id}\r\nmaster_replid:data\r\n")).server
+    }
+
+    #[test]
+    fn another_server_is_not_used_until_it_is_accepted() {
+        let (gate, one, other) = (Gate::default(), server("one"), server("other"));
+        gate.accept(&one);
+        gate.met(&other);
+        assert!(gate.is_closed() && !gate.lets_through(&other) && !gate.lets_through(&one));
+        gate.accept(&other);
+        assert!(gate.lets_through(&other) && !gate.lets_through(&one));
+    }
+
+    #[test]
+    fn a_server_that_takes_over_before_any_was_looked_at_can_be_asked_to_be_ours() {
+        let (gate, one, other) = (Gate::default(), server("one"), server("other"));
+        gate.met(&one);
+        assert!(gate.lets_through(&one));
+        gate.met(&other);
+        assert!(gate.lets_through(&other) && !gate.lets_through(&one));
     }
 }

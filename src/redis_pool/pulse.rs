@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use deadpool_redis::redis::{self, Pipeline, Value};
+use futures_util::future::BoxFuture;
 
-use super::{Info, PoolError, RedisPool};
+use super::{Info, PoolError, RedisPool, Server};
 use crate::clock::Timestamp;
 
 /// How long a beat stays of a process that has ended.
@@ -34,22 +35,34 @@ pub struct Found {
     pub marker: Option<String>,
 }
 
+/// A server that is looked after.
+pub trait Watched: Send + Sync {
+    /// Looks at whichever server answers now.
+    ///
+    /// # Errors
+    /// As [`RedisPool::look`].
+    fn look(&self) -> BoxFuture<'_, Result<Found, PoolError>>;
+
+    /// Writes a beat to the server that was accepted.
+    ///
+    /// # Errors
+    /// As [`RedisPool::query`].
+    fn beat(&self, at: Timestamp) -> BoxFuture<'_, Result<(), PoolError>>;
+
+    /// From here on this server is asked, and no other.
+    fn accept(&self, server: &Server);
+
+    /// Waits until there is cause to look at the server.
+    fn suspected(&self) -> BoxFuture<'_, ()>;
+}
+
 impl Pulse {
     /// A process's own `key` on the server behind `pool`, and the store's marker, where it is one.
     pub fn new(pool: RedisPool, key: String, marker: Option<String>) -> Self {
         Self { pool, key, marker }
     }
 
-    /// The server behind it.
-    pub fn pool(&self) -> &RedisPool {
-        &self.pool
-    }
-
-    /// Looks at whichever server answers now.
-    ///
-    /// # Errors
-    /// As [`RedisPool::look`].
-    pub async fn look(&self) -> Result<Found, PoolError> {
+    async fn found(&self) -> Result<Found, PoolError> {
         type Answers = (Option<String>, (u64, u64), Option<String>);
         let is_store = self.marker.is_some();
         match self.pool.look::<Answers>(&self.questions()).await {
@@ -71,16 +84,6 @@ impl Pulse {
         }
     }
 
-    /// Writes a beat to the server that was accepted.
-    ///
-    /// # Errors
-    /// As [`RedisPool::query`].
-    pub async fn beat(&self, at: Timestamp) -> Result<(), PoolError> {
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("SET").arg(&self.key).arg(at.0).arg("EX").arg(OUTLIVES.as_secs()).ignore();
-        self.pool.query(&pipeline).await
-    }
-
     /// Of a store the marker is asked for, of a cache how many keys it has.
     fn questions(&self) -> Pipeline {
         let mut pipeline = redis::pipe();
@@ -90,5 +93,27 @@ impl Pulse {
             None => pipeline.cmd("DBSIZE"),
         };
         pipeline
+    }
+}
+
+impl Watched for Pulse {
+    fn look(&self) -> BoxFuture<'_, Result<Found, PoolError>> {
+        Box::pin(self.found())
+    }
+
+    fn beat(&self, at: Timestamp) -> BoxFuture<'_, Result<(), PoolError>> {
+        Box::pin(async move {
+            let mut pipeline = redis::pipe();
+            pipeline.cmd("SET").arg(&self.key).arg(at.0).arg("EX").arg(OUTLIVES.as_secs()).ignore();
+            self.pool.query(&pipeline).await
+        })
+    }
+
+    fn accept(&self, server: &Server) {
+        self.pool.accept(server);
+    }
+
+    fn suspected(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.pool.suspected())
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     clock::{Clock, Timestamp},
     event::{AccessToken, Entity},
     judge::ReadTime,
-    relations::{Member, Relations as _},
+    relations::Member,
 };
 
 /// A copy's first life.
@@ -105,7 +105,7 @@ impl Api {
             (matches!(told, Told::Time | Told::Both), matches!(told, Told::Generation | Told::Both));
         let generation = match generated {
             false => None,
-            true => match self.world.store.staleness(entity).await {
+            true => match self.world.staleness(entity).await {
                 Ok(staleness) => Some(staleness.generation),
                 // It does not cache what it cannot tell of.
                 Err(_) => return None,
@@ -145,16 +145,19 @@ impl Api {
             self.post(&told).await?;
         }
         let mut filled = Vec::new();
-        for cache in &world.caches {
+        let in_front = usize::from(world.late_cache().is_some());
+        for cache in &world.caches[..world.caches.len() - in_front] {
             // Where this fails the copy may stand there all the same, even later: for a short while.
             if cache.set(&key, copy.clone()).await.is_ok() {
                 filled.push(cache);
             }
             self.pause(2).await?;
         }
+        let posts_at = world.clock.now();
         if holds(Clause::PostAfterFill) {
             self.post(&told).await?;
         }
+        world.fill_late(&key, copy, life, posts_at);
         for cache in filled {
             self.pause(2).await?;
             // A copy that is not raised ends early.
@@ -173,7 +176,7 @@ impl Api {
         }
         let read = match (dice.chance(as_kept), self.world.has_guard(&wanted.entity)) {
             (true, _) => copy.read,
-            (false, false) => match self.world.store.staleness(&wanted.entity).await {
+            (false, false) => match self.world.staleness(&wanted.entity).await {
                 Ok(staleness) => ReadTime { occurred_at: None, generation: Some(staleness.generation) },
                 Err(_) => return Ok(()),
             },

@@ -1,23 +1,24 @@
 //! A simulated cache: copies that live for a time, deleted by whoever names them.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::BoxFuture;
 
 use super::{
+    link::{Link, SimPulse},
     network::{Lost, Network, Outage, Step},
+    site::Site,
     trace::note,
 };
 use crate::{
-    caches::{Cache, CacheError, CopyKey},
+    caches::{Cache, CacheError, CopyKey, Inspect, Life, ScanCursor, Scanned},
     clause::{Clause, holds},
     clock::{Clock, Timestamp},
     event::Entity,
     judge::ReadTime,
+    redis_pool::Found,
     relations::Member,
+    template::Glob,
 };
 
 /// A response as it stands in a cache.
@@ -45,10 +46,12 @@ pub(super) struct SimCache {
     network: Network,
     pub(super) outage: Outage,
     clock: Clock,
-    copies: Arc<Mutex<Copies>>,
+    site: Site<Copies>,
+    /// Of a process that looks after it.
+    link: Option<Link>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Copies {
     by_key: BTreeMap<String, Copy>,
     /// What was last written under each key.
@@ -57,7 +60,43 @@ struct Copies {
 
 impl SimCache {
     pub(super) fn new(name: &'static str, network: Network, clock: Clock) -> Self {
-        Self { name, network, outage: Outage::default(), clock, copies: Arc::default() }
+        let site = Site::new(Copies::default());
+        Self { name, network, outage: Outage::default(), clock, site, link: None }
+    }
+
+    /// The same cache, as a process reaches it that looks after it.
+    pub(super) fn linked(&self) -> Self {
+        let link = Link::new(self.network.clone(), self.outage.clone(), self.site.machine.clone());
+        Self { link: Some(link), ..self.clone() }
+    }
+
+    pub(super) fn pulse(&self, process: &str) -> SimPulse {
+        let (copies, machine) = (self.site.data.clone(), self.site.machine.clone());
+        let question = move || {
+            let is_empty = copies.lock().unwrap().by_key.is_empty() && !machine.has_beats();
+            Found { is_empty, ..Found::default() }
+        };
+        let link = self.link.clone().unwrap();
+        SimPulse { link, process: process.to_owned(), question: Arc::new(question) }
+    }
+
+    pub(super) fn is_current(&self) -> bool {
+        self.link.as_ref().is_some_and(Link::is_current)
+    }
+
+    pub(super) fn stall(&self) -> bool {
+        self.site.stall()
+    }
+
+    pub(super) fn fail_over(&self) {
+        self.site.fail_over(|_, copies| copies);
+    }
+
+    /// Fills it by itself.
+    pub(super) fn put(&self, key: String, copy: Copy) {
+        let mut copies = self.site.data.lock().unwrap();
+        copies.by_key.insert(key.clone(), copy.clone());
+        copies.last.insert(key, copy);
     }
 
     pub(super) async fn get(&self, key: &str) -> Result<Option<Copy>, Lost> {
@@ -92,14 +131,14 @@ impl SimCache {
     /// Everything that lives, looked at from outside.
     pub(super) fn living(&self) -> Vec<Copy> {
         let now = self.clock.now();
-        let copies = self.copies.lock().unwrap();
+        let copies = self.site.data.lock().unwrap();
         copies.by_key.values().filter(|copy| copy.expires_at > now).cloned().collect()
     }
 
     /// Copies that would live now if nobody had removed them: how many there are, and those that are gone.
     pub(super) fn kept(&self, counts: impl Fn(&Copy) -> bool) -> (usize, Vec<Copy>) {
         let now = self.clock.now();
-        let copies = self.copies.lock().unwrap();
+        let copies = self.site.data.lock().unwrap();
         let wanted = |copy: &&Copy| copy.raised && copy.expires_at > now && counts(copy);
         let (kept, gone): (Vec<_>, Vec<_>) = copies
             .last
@@ -113,9 +152,12 @@ impl SimCache {
         &self,
         what: impl FnOnce(&mut Copies, Timestamp) -> T + Send + 'static,
     ) -> Result<T, Lost> {
-        let (copies, clock) = (self.copies.clone(), self.clock);
+        let (copies, clock) = (self.site.data.clone(), self.clock);
         let step: Step<T> = Box::new(move || what(&mut copies.lock().unwrap(), clock.now()));
-        let answers = self.network.call(&self.outage, vec![step]).await?;
+        let answers = match &self.link {
+            Some(link) => link.call(vec![step]).await?,
+            None => self.network.call(&self.outage, vec![step]).await?,
+        };
         answers.into_iter().next().ok_or(Lost)
     }
 
@@ -143,5 +185,53 @@ impl Cache for SimCache {
 
     fn ping(&self) -> BoxFuture<'_, Result<(), CacheError>> {
         Box::pin(async { self.ask(|_, _| ()).await.map_err(|Lost| CacheError("no answer".to_owned())) })
+    }
+    fn inspect(&self) -> Option<&dyn Inspect> {
+        Some(self)
+    }
+}
+
+impl Inspect for SimCache {
+    /// A cursor is a rank among what was ever written.
+    fn scan<'a>(
+        &'a self,
+        from: ScanCursor,
+        pattern: &'a Glob,
+        effort: usize,
+    ) -> BoxFuture<'a, Result<Scanned, CacheError>> {
+        let (pattern, from) = (pattern.clone(), from.0 as usize);
+        let scanned = self.ask(move |copies, now| {
+            let keys: Vec<&String> = copies.last.keys().skip(from).take(effort).collect();
+            let next = (keys.len() == effort).then(|| ScanCursor((from + effort) as u64));
+            let lives = |key: &&&String| copies.by_key.get(**key).is_some_and(|copy| copy.expires_at > now);
+            let matching =
+                keys.iter().filter(lives).filter(|key| matches(pattern.under("").as_bytes(), key.as_bytes()));
+            Scanned { keys: matching.map(|key| CopyKey((*key).clone())).collect(), next }
+        });
+        Box::pin(async { scanned.await.map_err(|Lost| CacheError("no answer".to_owned())) })
+    }
+
+    fn lives<'a>(&'a self, keys: &'a [CopyKey]) -> BoxFuture<'a, Result<Vec<Life>, CacheError>> {
+        let keys: Vec<String> = keys.iter().map(|key| key.0.clone()).collect();
+        let lives = self.ask(move |copies, now| {
+            let life = |key| match copies.by_key.get(key).filter(|copy| copy.expires_at > now) {
+                Some(copy) => Life::For(copy.expires_at.since(now)),
+                None => Life::Gone,
+            };
+            keys.iter().map(life).collect()
+        });
+        Box::pin(async { lives.await.map_err(|Lost| CacheError("no answer".to_owned())) })
+    }
+}
+
+/// As Redis matches, but for what no pattern here has: more than one character between brackets.
+fn matches(pattern: &[u8], key: &[u8]) -> bool {
+    match (pattern, key) {
+        ([], _) => key.is_empty(),
+        ([b'*', rest @ ..], _) => (0..=key.len()).any(|skipped| matches(rest, &key[skipped..])),
+        ([b'?', rest @ ..], [_, others @ ..]) => matches(rest, others),
+        ([b'[', one, b']', rest @ ..] | [b'\\', one, rest @ ..], [first, others @ ..])
+        | ([one, rest @ ..], [first, others @ ..]) => one == first && matches(rest, others),
+        (_, []) => false,
     }
 }

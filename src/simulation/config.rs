@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use super::{late_fill::RECHECK, realm::Realm};
 use crate::{
     app::{Checked, check},
     config,
@@ -20,9 +21,14 @@ pub(super) struct Config {
 }
 
 impl Config {
-    pub(super) fn read() -> Self {
+    pub(super) fn read(realm: Realm) -> Self {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/simulation/decache.yaml");
-        let loaded = config::load(Some(&file), std::iter::empty()).unwrap();
+        let mut loaded = config::load(Some(&file), std::iter::empty()).unwrap();
+        if realm == Realm::LateFill {
+            for resource in loaded.config.resources.0.values_mut() {
+                resource.recheck = RECHECK;
+            }
+        }
         let Checked { rules, resources, .. } = check(&loaded).unwrap();
         let secret = Secret::from_text("a secret for simulations, thirty-two bytes").unwrap();
         Self {

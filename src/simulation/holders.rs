@@ -10,16 +10,17 @@ use crate::{
 };
 
 /// The entries of all holders, and what was revoked.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Holders(BTreeMap<HolderId, Holder>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Holder {
     entries: BTreeMap<(Position, Holding), Entry>,
     /// When the holder lost the right to read, and until when that counts.
     revoked: Option<(Timestamp, Timestamp)>,
 }
 
+#[derive(Clone)]
 struct Entry {
     expires_at: Timestamp,
     stamp: Stamp,

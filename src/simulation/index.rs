@@ -15,19 +15,21 @@ use crate::{
 };
 
 /// Everything in one server.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Index {
     entities: BTreeMap<Entity, Record>,
     vault: BTreeMap<HolderId, VaultEntry>,
     pub(super) holders: Holders,
     pub(super) secret: Option<String>,
+    /// Which index this is.
+    pub(super) marker: Option<String>,
     /// A vault entry outlives its last relationship by this.
     vault_outlives: Duration,
     stamps: u64,
 }
 
 /// What is kept of an entity.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Record {
     members: BTreeMap<(Position, Member), Value>,
     /// When the key that holds the members goes.
@@ -44,6 +46,7 @@ struct Value {
     recorded_at: Timestamp,
 }
 
+#[derive(Clone)]
 struct VaultEntry {
     sealed: Sealed,
     expires_at: Timestamp,
@@ -52,6 +55,19 @@ struct VaultEntry {
 impl Index {
     pub(super) fn new(vault_outlives: Duration) -> Self {
         Self { vault_outlives, ..Self::default() }
+    }
+
+    /// This takes the place of another; stamps are made of time, and none comes again.
+    pub(super) fn after(self, lost: &Self) -> Self {
+        Self { stamps: lost.stamps, vault_outlives: lost.vault_outlives, ..self }
+    }
+
+    /// Writes a marker where there still is what was `expected`. Returns what is there now.
+    pub(super) fn mark(&mut self, expected: Option<&str>, new: String) -> String {
+        if self.marker.as_deref() == expected {
+            self.marker = Some(new);
+        }
+        self.marker.clone().unwrap_or_default()
     }
 
     pub(super) fn put_in_vault(&mut self, recording: &Recording, now: Timestamp) {

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use super::realm::Realm;
+
 /// What a world is bent on. Times are milliseconds; where they may be negative, they count from the first write.
 pub(super) struct Kind {
     pub(super) name: &'static str,
@@ -68,10 +70,10 @@ pub(super) enum Tempo {
 }
 
 impl Kind {
-    /// The kind of a seed's world; `None`: any.
+    /// The kind of a seed's world; `None`: any. Only the plain realm has such kinds.
     pub(super) fn of(seed: u64) -> Option<&'static Self> {
         let index = (seed / 2) % KINDS.len() as u64;
-        (seed % 2 == 1).then(|| &KINDS[index as usize])
+        (seed % 2 == 1 && Realm::of(seed) == Realm::Plain).then(|| &KINDS[index as usize])
     }
 }
 

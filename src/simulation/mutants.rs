@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use super::{Ran, SEEDS, asked, simulate};
+use super::{Ran, SEEDS, asked, realm::Realm, simulate};
 use crate::clause::{Clause, leave_out};
 
 /// Clauses, and a seed whose world shows that each is missing: where to look first. `scripts/simulate --mutants` prints
@@ -65,6 +65,12 @@ const SHOWN_BY: &[(Clause, u64)] = &[
     (Clause::LifeIsTold, 0),
     (Clause::ProvisionalLife, 8),
     (Clause::RaiseTheSameCopy, 666),
+    (Clause::Recheck, 25_002),
+    (Clause::KeptUntilRecheck, 25_009),
+    (Clause::LateFillTracked, 25_000),
+    (Clause::LossAnswered, 35_000),
+    (Clause::Held, 30_001),
+    (Clause::EpochTold, 30_171),
 ];
 
 /// Clauses whose absence breaks no promise, and why.
@@ -102,6 +108,14 @@ const SEEN_BY_NOBODY: &[(Clause, &str)] = &[
     ),
 ];
 
+/// Clauses of which it is not known whether a world would miss them: what was searched, in debug builds, without an answer.
+const NOT_DECIDED: &[(Clause, &str)] = &[
+    (Clause::Floor, "the first 400 worlds in which the store is lost hold without it"),
+    (Clause::MarkerChecked, "the first 400 worlds in which the store is lost hold without it"),
+    (Clause::Lingers, "the first 400 worlds in which servers fail over hold without it"),
+    (Clause::LookedBeforeUse, "the first 400 worlds in which servers fail over hold without it"),
+];
+
 /// Worlds in which it is tried that a clause is not missed.
 const NOT_MISSED_IN: u64 = 200;
 /// Worlds that are compared step by step.
@@ -124,7 +138,30 @@ fn run_without(clause: Clause, seed: u64, traced: bool) -> Ran {
 
 /// The first seed whose world shows that a clause is missing.
 fn search(clause: Clause, seeds: u64) -> Option<(u64, String)> {
-    (0..seeds).find_map(|seed| broken(clause, seed))
+    let first = realm_of(clause).first();
+    (first..first + seeds).find_map(|seed| broken(clause, seed))
+}
+
+/// The realm of worlds that a clause is about.
+fn realm_of(clause: Clause) -> Realm {
+    match clause {
+        Clause::Recheck | Clause::KeptUntilRecheck | Clause::LateFillTracked => Realm::LateFill,
+        Clause::LossAnswered | Clause::Floor | Clause::MarkerChecked => Realm::Loss,
+        Clause::Held | Clause::Lingers | Clause::EpochTold | Clause::LookedBeforeUse => Realm::Failover,
+        _ => Realm::Plain,
+    }
+}
+
+/// Finds worlds for the clauses of the other realms.
+#[test]
+#[ignore = "searches: to be run by name"]
+fn which_seed_misses_which_clause_of_another_realm() {
+    for clause in Clause::ALL.iter().filter(|clause| realm_of(**clause) != Realm::Plain) {
+        match search(*clause, asked("DECACHE_SIMULATE_SEEDS", 400)) {
+            Some(found) => tell(*clause, &found),
+            None => println!("    {clause:?}: none"),
+        }
+    }
 }
 
 /// Clauses that are missed, those first that no known world shows.
@@ -137,6 +174,10 @@ fn needed() -> Vec<Clause> {
 
 fn is_shown(clause: Clause) -> bool {
     SHOWN_BY.iter().any(|(shown, _)| *shown == clause)
+}
+
+fn is_not_decided(clause: Clause) -> bool {
+    NOT_DECIDED.iter().any(|(known, _)| *known == clause)
 }
 
 /// Whether it is said that a clause is not missed.
@@ -183,12 +224,13 @@ fn every_clause_is_missed_when_it_is_left_out_4() {
 #[test]
 fn every_clause_is_shown_to_be_missed_or_said_why_it_is_not() {
     for clause in Clause::ALL {
-        let (shown, said) = (is_shown(*clause), is_not_missed(*clause));
+        let tables = [is_shown(*clause), is_not_missed(*clause), is_not_decided(*clause)];
+        let count = tables.into_iter().filter(|is_in| *is_in).count();
         assert!(
-            shown || said,
+            count > 0,
             "{clause:?} is in no table: `scripts/simulate --mutants` searches a seed that misses it"
         );
-        assert!(!shown || !said, "{clause:?} is in two tables");
+        assert!(count == 1, "{clause:?} is in {count} tables");
     }
 }
 

@@ -13,8 +13,10 @@ use super::{
     config::Config,
     journal::{Disk, SimJournal},
     network::{Lost, Network, Outage},
+    realm::Watch,
     store::SimStore,
     trace::note,
+    watched::{Body, Eyes},
 };
 use crate::{
     app::replay::give_back,
@@ -25,6 +27,7 @@ use crate::{
     hooks::Hooks,
     ingest::{Ingest, Receipt},
     journal::Journal,
+    notebook::Notebook,
     queue::{Aging, Queue, QueueLimits, RetryPolicy},
     upkeep,
     window::{Limits, Window},
@@ -45,6 +48,19 @@ pub(super) struct Surroundings {
     pub(super) caches: Vec<SimCache>,
     /// True time.
     pub(super) clock: Clock,
+    /// Where servers may be lost.
+    pub(super) watch: Option<Watch>,
+}
+
+impl Surroundings {
+    /// As a process reaches them that looks after them.
+    fn reached(&self) -> Self {
+        if self.watch.is_none() {
+            return self.clone();
+        }
+        let caches = self.caches.iter().map(SimCache::linked).collect();
+        Self { store: self.store.linked(self.network.clone()), caches, ..self.clone() }
+    }
 }
 
 /// A process that dies and starts again on the same disk.
@@ -54,6 +70,7 @@ pub(super) struct Process {
     /// How far its clock is ahead, in milliseconds, of one that is as much behind as any may be.
     skew: Duration,
     disk: Arc<Disk>,
+    notes: Notebook,
     life: Mutex<Option<Life>>,
     lives: Mutex<u32>,
 }
@@ -65,11 +82,24 @@ struct Life {
     journal: Arc<SimJournal>,
     tasks: TaskTracker,
     running: Vec<AbortHandle>,
+    eyes: Option<Eyes>,
 }
 
 impl Process {
     pub(super) fn new(name: usize, around: Surroundings, skew: Duration) -> Self {
-        Self { name, around, skew, disk: Arc::default(), life: Mutex::default(), lives: Mutex::default() }
+        let (disk, notes) = (Arc::default(), Notebook::simulated());
+        Self { name, around, skew, disk, notes, life: Mutex::default(), lives: Mutex::default() }
+    }
+
+    /// Whether it looks after servers that may be lost.
+    pub(super) fn watches(&self) -> bool {
+        self.around.watch.is_some()
+    }
+
+    /// The store as it reaches it, where it lives.
+    pub(super) fn store(&self) -> Option<SimStore> {
+        let life = self.life.lock().unwrap();
+        life.as_ref().and_then(|life| life.eyes.as_ref()).map(|eyes| eyes.store.clone())
     }
 
     /// Starts it, with what its journal holds.
@@ -89,7 +119,7 @@ impl Process {
         let jobs = self.disk.replay(clock.accepted());
         note!(self.around.network.trace, "process {} starts with {} jobs", self.name, jobs.len());
         give_back(&life.queue, &*life.journal, jobs).await;
-        life.begin(&self.around, clock);
+        life.begin(&self.around.reached(), &self.notes, clock);
         *self.life.lock().unwrap() = Some(life);
     }
 
@@ -106,7 +136,7 @@ impl Process {
         let life = self.life.lock().unwrap();
         life.as_ref().is_some_and(|life| {
             let view = life.queue.view();
-            view.queued + view.running == 0
+            view.queued + view.running == 0 && life.eyes.as_ref().is_none_or(Eyes::are_quiet)
         })
     }
 
@@ -166,24 +196,24 @@ impl Life {
             health: Arc::new(Health::new("simulated")),
             metrics: metrics.clone(),
         };
-        Self { ingest: Arc::new(ingest), queue, journal, tasks: TaskTracker::new(), running: Vec::new() }
+        let (tasks, running, eyes) = (TaskTracker::new(), Vec::new(), None);
+        Self { ingest: Arc::new(ingest), queue, journal, tasks, running, eyes }
     }
 
-    fn begin(&mut self, around: &Surroundings, clock: Clock) {
+    fn begin(&mut self, around: &Surroundings, notes: &Notebook, clock: Clock) {
         let Config { rules, resources, keys, metrics } = &*around.config;
         let caches = around.caches.iter().map(|cache| Box::new(cache.clone()) as Box<dyn Cache>).collect();
+        let (trust, span) = (Arc::default(), around.watch.map_or(Duration::ZERO, |watch| watch.span));
+        let limits = Limits { span: Some(span), bytes: 1 << 20, jobs: 10_000 };
+        let window = Window::new(limits, clock, Arc::clone(&trust));
         let hooks = Arc::new(Hooks {
             relations: Arc::new(around.store.clone()),
             caches: Caches::new(caches, metrics.clone()),
             keys: keys.clone(),
             resources: resources.clone(),
-            trust: Arc::default(),
+            trust,
             resolver: None,
-            window: Arc::new(Window::new(
-                Limits { span: Some(Duration::ZERO), bytes: 0, jobs: 0 },
-                clock,
-                Arc::default(),
-            )),
+            window: Arc::new(window),
             rules: rules.clone(),
             clock,
             metrics: metrics.clone(),
@@ -196,6 +226,10 @@ impl Life {
             metrics: metrics.clone(),
             batch: BATCH,
         };
+        if let Some(watch) = around.watch {
+            let (queue, journal, notes) = (self.queue.clone(), self.journal.clone(), notes.clone());
+            return self.watch(Body { watch, notes, around, hooks, queue, journal, clock }, worker);
+        }
         let journal: Arc<dyn Journal> = self.journal.clone();
         let queue = self.queue.clone();
         let monitor = async move {
@@ -212,6 +246,17 @@ impl Life {
             self.tasks.spawn(monitor),
         ];
         self.running.extend(tasks.iter().map(tokio::task::JoinHandle::abort_handle));
+    }
+
+    fn watch(&mut self, body: Body<'_>, worker: Worker) {
+        let eyes = Eyes::new(body);
+        let tasks = [
+            self.tasks.spawn(self.journal.clone().run()),
+            self.tasks.spawn(eyes.clone().watch()),
+            self.tasks.spawn(eyes.clone().work(worker)),
+        ];
+        self.running.extend(tasks.iter().map(tokio::task::JoinHandle::abort_handle));
+        self.eyes = Some(eyes);
     }
 }
 

@@ -10,16 +10,19 @@ use futures_util::future::BoxFuture;
 
 use super::{
     index::Index,
+    link::{Link, SimPulse},
     network::{Lost, Network, Outage, Step},
+    site::Site,
     trace::note,
 };
 use crate::{
     clause::{Clause, holds},
     clock::{Clock, Timestamp},
     event::Entity,
+    redis_pool::Found,
     relations::{
-        ClaimError, EntityCursor, EntityPage, Held, Holding, HoldingsPage, Member, Page, Position, Recorded,
-        Recording, Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
+        ClaimError, EntityCursor, EntityPage, Held, Holding, HoldingsPage, Marked, Member, Page, Position,
+        Recorded, Recording, Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
     },
     secret::HolderId,
 };
@@ -35,7 +38,9 @@ pub(super) struct SimStore {
     pub(super) outage: Outage,
     /// The server's.
     clock: Clock,
-    index: Arc<Mutex<Index>>,
+    site: Site<Index>,
+    /// Of a process that looks after it.
+    link: Option<Link>,
     /// Members of a page, however many are asked for.
     page: usize,
     /// Not in a world: nobody is revoked in one.
@@ -45,14 +50,48 @@ pub(super) struct SimStore {
 impl SimStore {
     pub(super) fn new(network: Option<Network>, clock: Clock, page: usize) -> Self {
         let vault_outlives = if network.is_some() { SHORT } else { Duration::from_secs(60) };
-        let index = Arc::new(Mutex::new(Index::new(vault_outlives)));
+        let site = Site::new(Index::new(vault_outlives));
         let by_holder = network.is_none();
-        Self { network, outage: Outage::default(), clock, index, page, by_holder }
+        Self { network, outage: Outage::default(), clock, site, link: None, page, by_holder }
+    }
+
+    /// The same server, as a process reaches it that looks after it.
+    pub(super) fn linked(&self, network: Network) -> Self {
+        let link = Link::new(network, self.outage.clone(), self.site.machine.clone());
+        Self { link: Some(link), ..self.clone() }
+    }
+
+    pub(super) fn pulse(&self, process: &str) -> SimPulse {
+        let (index, clock) = (self.site.data.clone(), self.clock);
+        let question = move || {
+            let marker = index.lock().unwrap().marker.clone();
+            Found { time: Some(clock.now()), marker, ..Found::default() }
+        };
+        let link = self.link.clone().unwrap();
+        SimPulse { link, process: process.to_owned(), question: Arc::new(question) }
+    }
+
+    pub(super) fn is_current(&self) -> bool {
+        let marker = self.site.data.lock().unwrap().marker.clone();
+        let knows = |link: &Link| link.is_current() && *link.expected.lock().unwrap() == marker;
+        self.link.as_ref().is_some_and(knows)
+    }
+
+    pub(super) fn stall(&self) -> bool {
+        self.site.stall()
+    }
+
+    pub(super) fn fail_over(&self) {
+        self.site.fail_over(|lost, index| index.after(lost));
+    }
+
+    pub(super) fn lose(&self, is_restarted: bool) {
+        self.site.lose(is_restarted, |lost| Index::default().after(lost));
     }
 
     /// Until when a member is tracked, by the server's clock; looked at from outside.
     pub(super) fn tracked_until(&self, entity: &Entity, member: &Member) -> Option<Timestamp> {
-        self.index.lock().unwrap().tracked_until(entity, member)
+        self.site.data.lock().unwrap().tracked_until(entity, member)
     }
 
     /// How far the server's clock is ahead.
@@ -62,14 +101,15 @@ impl SimStore {
 
     /// A step in the server.
     fn step<T>(&self, script: impl FnOnce(&mut Index, Timestamp) -> T + Send + 'static) -> Step<T> {
-        let (index, clock) = (self.index.clone(), self.clock);
+        let (index, clock) = (self.site.data.clone(), self.clock);
         Box::new(move || script(&mut index.lock().unwrap(), clock.now()))
     }
 
     async fn call<T: Send + 'static>(&self, steps: Vec<Step<T>>) -> Result<Vec<T>, StoreError> {
-        match &self.network {
-            None => Ok(steps.into_iter().map(|step| step()).collect()),
-            Some(network) => {
+        match (&self.network, &self.link) {
+            (None, _) => Ok(steps.into_iter().map(|step| step()).collect()),
+            (Some(_), Some(link)) => self.call_marked(link, steps).await,
+            (Some(network), None) => {
                 let answers = network.call(&self.outage, steps).await;
                 answers.map_err(|Lost| StoreError::Unavailable("no answer".to_owned()))
             }
@@ -82,6 +122,38 @@ impl SimStore {
     ) -> Result<T, StoreError> {
         let answers = self.call(vec![self.step(script)]).await?;
         answers.into_iter().next().ok_or(StoreError::Unreadable("answer"))
+    }
+
+    /// In the end it looks whether it is still the index that it was.
+    async fn call_marked<T: Send + 'static>(
+        &self,
+        link: &Link,
+        steps: Vec<Step<T>>,
+    ) -> Result<Vec<T>, StoreError> {
+        let expected = link.expected.lock().unwrap().clone().filter(|_| holds(Clause::MarkerChecked));
+        let seen: Arc<Mutex<Option<String>>> = Arc::default();
+        let mut marked: Vec<Step<Option<T>>> = Vec::with_capacity(steps.len() + 1);
+        marked.extend(steps.into_iter().map(|step| Box::new(move || Some(step())) as Step<Option<T>>));
+        if expected.is_some() {
+            let (seen, index) = (seen.clone(), self.site.data.clone());
+            marked.push(Box::new(move || {
+                *seen.lock().unwrap() = index.lock().unwrap().marker.clone();
+                None
+            }));
+        }
+        let answers = link.call(marked).await;
+        let answers = answers.map_err(|Lost| StoreError::Unavailable("no answer".to_owned()))?;
+        if expected.is_some() && *seen.lock().unwrap() != expected {
+            link.suspect();
+            return Err(StoreError::Lost);
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// Asks whichever server answers.
+    async fn look<T: Send + 'static>(&self, step: Step<T>) -> Result<T, StoreError> {
+        let looked = self.link.as_ref().unwrap().look(step).await;
+        looked.map(|(_, answer)| answer).map_err(|Lost| StoreError::Unavailable("no answer".to_owned()))
     }
 
     fn note(&self, what: std::fmt::Arguments<'_>) {
@@ -291,6 +363,25 @@ impl Relations for SimStore {
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(self.ask(|_, _| ()))
+    }
+}
+
+impl Marked for SimStore {
+    fn marker(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+        Box::pin(self.look(self.step(|index, _| index.marker.clone())))
+    }
+
+    fn mark<'a>(
+        &'a self,
+        expected: Option<&'a str>,
+        new: &'a str,
+    ) -> BoxFuture<'a, Result<String, StoreError>> {
+        let (expected, new) = (expected.map(str::to_owned), new.to_owned());
+        Box::pin(self.look(self.step(move |index, _| index.mark(expected.as_deref(), new))))
+    }
+
+    fn expect(&self, marker: &str) {
+        *self.link.as_ref().unwrap().expected.lock().unwrap() = Some(marker.to_owned());
     }
 }
 

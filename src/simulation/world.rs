@@ -20,12 +20,14 @@ use super::{
     kinds::{Kind, Mishap, Tempo, Told},
     network::{Network, Outage},
     process::{Process, Surroundings, send, skewed},
+    realm::Realm,
     store::SimStore,
     trace::{DAWN, Trace, note},
 };
 use crate::{
     clock::{Clock, Timestamp},
     event::Entity,
+    relations::{Relations as _, Staleness, StoreError},
 };
 
 /// The most that one clock is ahead of another, in milliseconds.
@@ -45,6 +47,7 @@ const LATE: u64 = 1000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct World {
+    pub(super) realm: Realm,
     pub(super) dice: Dice,
     pub(super) trace: Trace,
     pub(super) network: Network,
@@ -100,9 +103,9 @@ impl std::ops::Add for Seen {
 }
 
 impl Scene {
-    fn of(dice: &Dice) -> Self {
+    fn of(dice: &Dice, realm: Realm) -> Self {
         let kinds = ["Posts", "Notes", "Items"];
-        let calm = dice.chance(150);
+        let calm = dice.chance(150) && realm != Realm::Failover && realm != Realm::Loss;
         let kind = *dice.pick(&kinds);
         let (other, unwritten) = (*dice.pick(&kinds), *dice.pick(&kinds));
         let mut written = vec![entity(kind, 1), entity(other, 2)];
@@ -160,11 +163,12 @@ impl World {
     pub(super) fn new(seed: u64, config: Arc<Config>, traced: bool) -> Arc<Self> {
         let (dice, clock) = (Dice::of(seed), Clock::simulated(Timestamp(DAWN)));
         let trace = Trace::new(traced, clock);
-        let kind = Kind::of(seed);
-        let scene = kind.map_or_else(|| Scene::of(&dice), |kind| Scene::of_kind(kind, &dice));
+        let (realm, kind) = (Realm::of(seed), Kind::of(seed));
+        let scene = kind.map_or_else(|| Scene::of(&dice, realm), |kind| Scene::of_kind(kind, &dice));
         let tempo = kind.map_or_else(|| tempo_of(&dice), |kind| kind.tempo);
         let network = Network::new(dice.clone(), trace.clone(), scene.calm, tempo);
-        let caches = ["inner", "outer"].into_iter().take(dice.number(1..=2) as usize);
+        let count = if realm == Realm::LateFill { 2 } else { dice.number(1..=2) as usize };
+        let caches = ["inner", "outer"].into_iter().take(count);
         let caches: Vec<_> = caches.map(|name| SimCache::new(name, network.clone(), clock)).collect();
         // A `guard` of zero says that there is none between decache and its store.
         let skew = if scene.without_guard(&config) { 0 } else { SKEW };
@@ -177,12 +181,14 @@ impl World {
             store: store.clone(),
             caches: caches.clone(),
             clock,
+            watch: realm.watch(&dice),
         };
         let process = |name| Arc::new(Process::new(name, around.clone(), dice.millis(0..=skew)));
         let processes = (0..kind.map_or(2, |kind| kind.processes) as usize).map(process).collect();
         let database = Database::new(clock);
         let (actors, ids) = (TaskTracker::new(), AtomicU64::default());
         Arc::new(Self {
+            realm,
             dice,
             trace,
             network,
@@ -212,6 +218,9 @@ impl World {
             match self.kind {
                 Some(kind) => self.happen_as(kind),
                 None => (0..self.dice.number(8..=20)).for_each(|_| self.happen()),
+            }
+            if self.processes.iter().any(|process| process.watches()) {
+                self.disturb();
             }
             self.until_quiet().await?;
             seen = self.look()?;
@@ -329,6 +338,21 @@ impl World {
             tokio::time::sleep(length).await;
             outage.set(false);
         });
+    }
+
+    pub(super) fn spawn(&self, what: impl Future<Output = ()> + Send + 'static) {
+        self.actors.spawn(what);
+    }
+
+    /// What the store says of an entity; where processes look after it, as one of them is told.
+    pub(super) async fn staleness(&self, entity: &Entity) -> Result<Staleness, StoreError> {
+        if !self.processes.iter().any(|process| process.watches()) {
+            return self.store.staleness(entity).await;
+        }
+        match self.dice.pick(&self.processes).store() {
+            Some(store) => store.staleness(entity).await,
+            None => Err(StoreError::Unavailable("the process is dead".to_owned())),
+        }
     }
 
     fn outages(&self) -> Vec<Outage> {
