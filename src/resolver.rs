@@ -27,6 +27,8 @@ pub struct Resolver {
     headers: HeaderMap,
     attempts: u32,
     permits: Semaphore,
+    /// Pages of one entity that are asked for at most.
+    pub max_pages: u32,
 }
 
 /// Holders of an entity.
@@ -93,6 +95,7 @@ impl Resolver {
             headers: headers.into_iter().collect(),
             attempts: config.attempts,
             permits: Semaphore::new(config.concurrency),
+            max_pages: config.max_pages,
         })
     }
 
@@ -194,6 +197,7 @@ mod tests {
             attempts: 1,
             concurrency: 1,
             max_body: 1024,
+            max_pages: 10,
         };
         Resolver::new(&config).unwrap()
     }

@@ -24,6 +24,8 @@ pub struct ResolverConfig {
     pub concurrency: usize,
     /// The size of one answer, in bytes.
     pub max_body: usize,
+    /// Pages of one entity.
+    pub max_pages: u32,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +44,8 @@ pub(super) struct RawResolver {
     concurrency: usize,
     #[serde(default = "default_max_body", deserialize_with = "quantity::size")]
     max_body: usize,
+    #[serde(default = "default_max_pages", deserialize_with = "pages")]
+    max_pages: u32,
 }
 
 const EXPECTED: &str =
@@ -67,6 +71,7 @@ impl RawResolver {
             attempts: self.attempts,
             concurrency: self.concurrency,
             max_body: self.max_body,
+            max_pages: self.max_pages,
         })
     }
 }
@@ -117,6 +122,10 @@ fn attempts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D:
     quantity::whole("a number of attempts", 1..=100, deserializer)
 }
 
+fn pages<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    quantity::whole("a number of pages", 1..=1_000_000, deserializer)
+}
+
 fn concurrency<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     quantity::whole("a number of requests at a time", 1..=1024, deserializer)
 }
@@ -135,4 +144,9 @@ fn default_concurrency() -> usize {
 
 fn default_max_body() -> usize {
     4 << 20
+}
+
+/// Tens of millions of holders fit in so many; pages that never end do not.
+fn default_max_pages() -> u32 {
+    10_000
 }

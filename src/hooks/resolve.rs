@@ -12,8 +12,6 @@ use crate::{
     resource::Resource,
 };
 
-/// Pages that are asked for at most. Tens of millions of holders fit in so many; pages that never end do not.
-const PAGES: u32 = 10_000;
 /// Copies that are deleted together.
 const AT_ONCE: usize = 512;
 
@@ -31,7 +29,7 @@ pub(super) async fn next_page(
         Asked::All => return Ok(true),
         Asked::NotYet if hooks.trust.incomplete_until(hooks.clock.now()).is_none() => return Ok(true),
         Asked::NotYet => (None, 0),
-        Asked::Until(_, PAGES) => {
+        Asked::Until(_, pages) if *pages >= resolver.max_pages => {
             // From the beginning with the next attempt, after its pause.
             fan_out.resolved = Asked::NotYet;
             return Err(ResolverError::Endless.into());

@@ -109,7 +109,7 @@ async fn answer(
 
 fn setup(service: &Service, cache: &RedisServer) -> Setup {
     let url = format!("{}?type={{resource_type}}&id={{entity_id}}&cursor={{cursor}}", service.url);
-    let resolver = json!({ "url": url, "bearer": "key-of-decache", "timeout": "200ms", "attempts": 2, "max_body": "64KiB" });
+    let resolver = json!({ "url": url, "bearer": "key-of-decache", "timeout": "200ms", "attempts": 2, "max_body": "64KiB", "max_pages": 20 });
     Setup::embedded().cache("api", cache, "").with("resolver", resolver)
 }
 
