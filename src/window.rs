@@ -44,6 +44,9 @@ pub struct Limits {
     pub jobs: usize,
 }
 
+/// What the store is called among the servers that are looked after.
+pub const STORE: &str = "store";
+
 /// The window where none is configured.
 pub const USUAL: Duration = Duration::from_secs(5);
 
@@ -147,7 +150,7 @@ impl Window {
             return Kept::Again(finished);
         }
         if state.span.is_zero() {
-            state.let_go(at);
+            state.let_go(at, &finished.job);
             return Kept::Go(finished.kept);
         }
         if !holds(Clause::Held) {
@@ -192,7 +195,7 @@ impl Window {
     pub fn ripe(&self) -> Vec<Ref> {
         let mut state = self.lock();
         let mut go = std::mem::take(&mut state.go);
-        while state.held.front().is_some_and(|held| state.is_ripe(held.at)) {
+        while state.held.front().is_some_and(|held| state.is_ripe(held)) {
             go.extend(state.pop().map(|held| held.finished.kept).unwrap_or_default());
         }
         go
@@ -227,31 +230,35 @@ impl Window {
 }
 
 impl State {
-    fn is_ripe(&self, at: Timestamp) -> bool {
-        self.servers
-            .values()
-            .all(|seen| at.after(self.span) <= seen.same || self.had_nothing_to_do_with(seen, at))
+    fn is_ripe(&self, held: &Held) -> bool {
+        self.servers.iter().all(|(name, seen)| {
+            held.at.after(self.span) <= seen.same || self.is_none_of(name, seen, held.at, &held.finished.job)
+        })
     }
 
-    /// What was under way when it went away may still have been done.
-    fn had_nothing_to_do_with(&self, seen: &Seen, at: Timestamp) -> bool {
-        seen.away.is_some_and(|away| away.after(self.span) < at)
+    /// Whether a job that ended then had nothing to do with a server, which was away. What needs a server and has ended was
+    /// done on it, whatever the last look has found: it may have come back since. What was under way when it went away may
+    /// still have been done.
+    fn is_none_of(&self, server: &str, seen: &Seen, at: Timestamp, job: &Job) -> bool {
+        let is_needed = server == STORE || job.job_type.fans_out();
+        !is_needed && seen.away.is_some_and(|away| away.after(self.span) < at)
     }
 
     fn pop(&mut self) -> Option<Held> {
         let held = self.held.pop_front()?;
         self.bytes -= held.bytes;
-        self.let_go(held.at);
+        self.let_go(held.at, &held.finished.job);
         Some(held)
     }
 
-    fn let_go(&mut self, at: Timestamp) {
-        let span = self.span;
-        for seen in self.servers.values_mut() {
-            if seen.away.is_none_or(|away| at <= away.after(span)) {
+    fn let_go(&mut self, at: Timestamp, job: &Job) {
+        let mut servers = std::mem::take(&mut self.servers);
+        for (name, seen) in &mut servers {
+            if !self.is_none_of(name, seen, at, job) {
                 seen.let_go = seen.let_go.max(at);
             }
         }
+        self.servers = servers;
     }
 }
 
@@ -339,13 +346,23 @@ mod tests {
         let mut state = window.lock();
         let away = state.servers["cache:api"].away.unwrap();
         state.held.clear();
-        let finished = done(2);
+        let mut finished = done(2);
+        Arc::make_mut(&mut finished.job).job_type = JobType::Cache;
         state.held.push_back(Held { finished, at: away.after(SPAN / 2), bytes: 0 });
         drop(state);
         window.same("store", away.after(SPAN));
         assert_eq!(window.ripe().len(), 1);
         assert!(window.covers("cache:api", Some(away)), "what was let go had nothing to do with it");
         assert!(!window.covers("store", Some(away)));
+    }
+
+    #[test]
+    fn what_a_server_was_needed_for_was_done_on_it_though_the_last_look_found_it_away() {
+        let window = window(None, 10);
+        let beat = window.now();
+        window.lock().servers.values_mut().for_each(|seen| seen.away = Some(Timestamp(1)));
+        window.keep(done(1));
+        assert!(!window.covers("store", Some(beat)) && !window.covers("cache:api", Some(beat)));
     }
 
     #[test]

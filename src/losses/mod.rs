@@ -37,10 +37,8 @@ use crate::{
     redis_pool::{Found, Pulse, RedisPool, Watched},
     relations::{Marked, Marker, redis::RedisStore},
     upkeep::run_again,
+    window::STORE,
 };
-
-/// The component that the store is.
-const STORE: &str = "store";
 
 /// What losses are noticed by, and what they are told to.
 pub struct Ground {

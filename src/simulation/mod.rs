@@ -188,6 +188,16 @@ fn as_many_worlds_as_are_asked_for() {
     assert!(!found.load(Ordering::Relaxed), "a promise was broken: see above");
 }
 
+/// The store had been away, had come back, and failed over before it was looked at again: what was done on it in between counted
+/// as done elsewhere.
+#[test]
+fn what_is_done_before_a_store_that_is_back_was_looked_at_again_is_not_lost_in_a_failover() {
+    let seed = 78_819;
+    if let Err(violation) = simulate(seed, false).result {
+        panic!("{}", told(seed, &violation));
+    }
+}
+
 /// What `scripts/simulate --seed` runs.
 #[test]
 #[ignore = "shows one world: scripts/simulate --seed"]
