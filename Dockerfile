@@ -14,6 +14,7 @@ RUN cargo build --release --locked --bin decache
 # What the crate is made of: its source, and the files that it includes. `touch`, because the files may be older than
 # the empty crate that cargo has just built.
 COPY openapi.yaml ./
+COPY assets ./assets
 COPY config ./config
 COPY src ./src
 RUN touch src/lib.rs src/main.rs && cargo build --release --locked --bin decache

@@ -23,8 +23,9 @@ fn members(object: &Value) -> &Map<String, Value> {
 fn operations(contract: &Contract) -> impl Iterator<Item = Operation<'_>> {
     let paths = members(&contract.document["paths"]);
     paths.iter().flat_map(|(path, item)| {
-        let methods = members(item).iter();
-        methods.map(move |(method, definition)| Operation { method, path, definition })
+        let others = item.get(contract::OTHER_METHODS).into_iter().flat_map(members);
+        let methods = members(item).iter().filter(|(name, _)| *name != contract::OTHER_METHODS);
+        methods.chain(others).map(move |(method, definition)| Operation { method, path, definition })
     })
 }
 
@@ -85,9 +86,21 @@ fn contract_and_router_list_the_same_routes_and_scopes() {
         })
         .collect();
     let in_contract: BTreeMap<(String, String), Value> = operations(&contract)
-        .map(|it| ((it.method.to_owned(), it.path.to_owned()), it.definition["security"].clone()))
+        .map(|it| ((it.method.to_ascii_lowercase(), it.path.to_owned()), it.definition["security"].clone()))
         .collect();
     assert_eq!(in_contract, in_router);
+}
+
+#[test]
+fn whatever_asks_for_a_key_may_answer_that_it_is_missing_too_narrow_or_used_up() {
+    let contract = Contract::load();
+    for operation in operations(&contract).filter(|it| it.definition["security"] != json!([])) {
+        for (status, response) in [("401", "Unauthorized"), ("403", "Forbidden"), ("429", "QuotaExceeded")] {
+            let named = &operation.definition["responses"][status]["$ref"];
+            let expected = format!("#/components/responses/{response}");
+            assert_eq!(*named, expected, "{} {} {status}", operation.method, operation.path);
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Deserializer, de::Error};
 use sha2::{Digest, Sha256};
 
-use super::source::Problems;
+use super::{rate::Rate, source::Problems};
 
 /// The API keys.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -28,6 +28,9 @@ pub struct ApiKey {
     pub hash: KeyHash,
     /// What it may do, never empty in a checked configuration.
     pub scopes: BTreeSet<Scope>,
+    /// How many requests it may make; as many as it likes where there is none.
+    #[serde(default)]
+    pub rate: Option<Rate>,
 }
 
 /// SHA-256 of a key. Keys are random and long, so no salt and no slow hash are needed.

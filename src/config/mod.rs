@@ -11,6 +11,7 @@ pub mod caches;
 pub mod journal;
 pub mod log;
 pub mod queue;
+pub mod rate;
 pub mod resolver;
 pub mod resources;
 pub mod rules;

@@ -13,23 +13,35 @@ use subtle::ConstantTimeEq;
 use super::{
     Service,
     problem::{Kind, Problem},
+    rate::{Left, Meter},
 };
-use crate::config::auth::{ApiKey, KeyHash, Scope};
+use crate::{
+    clock::Tick,
+    config::auth::{ApiKey, KeyHash, Scope},
+};
 
 /// The keys that are known. Without any, everything is open.
 #[derive(Clone, Debug, Default)]
 pub struct Auth {
-    keys: Vec<ApiKey>,
+    keys: Vec<Known>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    key: ApiKey,
+    /// Where its requests are counted.
+    meter: Option<Arc<Meter>>,
 }
 
 impl Auth {
     /// Asks for one of these keys; for none where there are none.
     pub fn new(keys: Vec<ApiKey>) -> Self {
-        Self { keys }
+        let known = |key: ApiKey| Known { meter: key.rate.map(|rate| Arc::new(Meter::new(rate))), key };
+        Self { keys: keys.into_iter().map(known).collect() }
     }
 
     /// Finds out whether a request with these headers may do what `scope` is for, and by whose key.
-    fn check(&self, headers: &HeaderMap, scope: Scope) -> Result<Option<&str>, Problem> {
+    fn check(&self, headers: &HeaderMap, scope: Scope) -> Result<Option<&Known>, Problem> {
         if self.keys.is_empty() {
             return Ok(None);
         }
@@ -37,22 +49,29 @@ impl Auth {
             let detail = "send one `Authorization: Bearer <key>` header";
             challenge(Kind::Unauthorized, detail, HeaderValue::from_static("Bearer"))
         })?;
-        let key = self.find(&KeyHash::of(offered)).ok_or_else(|| {
+        let known = self.find(&KeyHash::of(offered)).ok_or_else(|| {
             let error = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
             challenge(Kind::Unauthorized, "the API key is not known", error)
         })?;
-        if !key.scopes.contains(&scope) {
+        if !known.key.scopes.contains(&scope) {
             let detail = format!("this needs a key with the scope `{}`", scope.as_str());
             let error = HeaderValue::from_static(r#"Bearer error="insufficient_scope""#);
             return Err(challenge(Kind::Forbidden, detail, error));
         }
-        Ok(Some(&key.name))
+        Ok(Some(known))
     }
 
     /// Compares with every key, each in constant time, so that the time taken tells nothing.
-    fn find(&self, offered: &KeyHash) -> Option<&ApiKey> {
-        let equals = |key: &&ApiKey| bool::from(key.hash.0.ct_eq(&offered.0));
-        self.keys.iter().filter(equals).fold(None, |found, key| found.or(Some(key)))
+    fn find(&self, offered: &KeyHash) -> Option<&Known> {
+        let equals = |known: &&Known| bool::from(known.key.hash.0.ct_eq(&offered.0));
+        self.keys.iter().filter(equals).fold(None, |found, known| found.or(Some(known)))
+    }
+}
+
+impl Known {
+    /// Counts a request, where the key has a rate.
+    fn count(&self, now: Tick) -> Result<Option<Left>, Problem> {
+        Ok(self.meter.as_ref().map(|meter| meter.count(now)).transpose()?)
     }
 }
 
@@ -74,10 +93,14 @@ pub(super) async fn require(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    if let Some(name) = service.auth.check(request.headers(), scope)? {
-        tracing::Span::current().record("key", name);
-    }
-    Ok(next.run(request).await)
+    let Some(known) = service.auth.check(request.headers(), scope)? else {
+        return Ok(next.run(request).await);
+    };
+    tracing::Span::current().record("key", &known.key.name);
+    let left = known.count(service.clock.tick())?;
+    let mut response = next.run(request).await;
+    response.headers_mut().extend(left.into_iter().flat_map(Left::headers));
+    Ok(response)
 }
 
 #[cfg(test)]
@@ -94,6 +117,7 @@ mod tests {
             name: name.into(),
             hash: KeyHash::of(key),
             scopes: scopes.iter().copied().collect(),
+            rate: None,
         };
         Auth::new(vec![
             key("api", "key-of-the-api", &[Scope::Ingest]),
@@ -109,7 +133,8 @@ mod tests {
             ("bearer key-of-ops", Scope::Read, "ops"),
             ("BEARER  key-of-ops", Scope::Admin, "ops"),
         ] {
-            assert_eq!(auth.check(&headers(&[header]), scope).unwrap(), Some(name));
+            let known = auth.check(&headers(&[header]), scope).unwrap();
+            assert_eq!(known.map(|known| &*known.key.name), Some(name));
         }
         assert!(auth.check(&headers(&["Bearer key-of-the-api"]), Scope::Read).is_err());
         assert!(auth.check(&headers(&["Bearer key-of-ops"]), Scope::Ingest).is_err());

@@ -12,6 +12,7 @@ use crate::{
 mod auth;
 mod body;
 mod connections;
+mod docs;
 mod entities;
 mod events;
 mod guard;
@@ -27,8 +28,10 @@ mod outcome;
 mod prefer;
 mod probe;
 mod problem;
+mod purge;
 mod query;
 mod queue;
+mod rate;
 mod reconciliations;
 mod router;
 mod serve;

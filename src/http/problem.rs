@@ -37,6 +37,7 @@ pub(super) enum Kind {
     UnsupportedEncoding,
     NoValidEvent,
     InvalidEntity,
+    QuotaExceeded,
     Internal,
     QueueFull,
     Stopping,
@@ -47,7 +48,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 25] = [
         Self::InvalidBody,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -65,6 +66,7 @@ impl Kind {
         Self::UnsupportedEncoding,
         Self::NoValidEvent,
         Self::InvalidEntity,
+        Self::QuotaExceeded,
         Self::Internal,
         Self::QueueFull,
         Self::Stopping,
@@ -93,6 +95,7 @@ impl Kind {
             Self::UnsupportedEncoding => (415, "unsupported-encoding", "The content encoding is not taken"),
             Self::NoValidEvent => (422, "no-valid-event", "No event of the request is valid"),
             Self::InvalidEntity => (422, "invalid-entity", "An entity of the request is not valid"),
+            Self::QuotaExceeded => (429, "quota-exceeded", "The API key's rate is used up"),
             Self::Internal => (500, "internal", "The service failed"),
             Self::QueueFull => (503, "queue-full", "The queue is full"),
             Self::Stopping => (503, "stopping", "The service is stopping"),
@@ -147,7 +150,7 @@ impl Problem {
     }
 
     /// Says when it is worth asking again, in whole seconds and at least one.
-    fn retry_after(self, after: Duration) -> Self {
+    pub(super) fn retry_after(self, after: Duration) -> Self {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }

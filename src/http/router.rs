@@ -1,6 +1,6 @@
 //! The whole URL table, and what every route has around it.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, collections::HashMap, sync::Arc};
 
 use axum::{
     Router,
@@ -13,9 +13,9 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    Service, auth, entities, events, health, holders, holdings, invalidations, jobs, log, meta,
+    Service, auth, docs, entities, events, health, holders, holdings, invalidations, jobs, log, meta,
     problem::{Kind, Problem},
-    queue, reconciliations, unread,
+    purge, queue, reconciliations, unread,
 };
 use crate::config::auth::Scope;
 
@@ -33,12 +33,14 @@ const INGEST: Access = Access::Needs(Scope::Ingest);
 const READ: Access = Access::Needs(Scope::Read);
 const ADMIN: Access = Access::Needs(Scope::Admin);
 
-fn table() -> [Route; 19] {
+fn table() -> [Route; 23] {
     [
         post("/v1/events", INGEST, events::post),
         post("/v1/invalidations", ADMIN, invalidations::post),
         get("/v1/entities", READ, entities::get),
+        purge("/v1/entities", ADMIN, purge::purge),
         get("/v1/entities/{resource_type}/{entity_id}", READ, entities::get),
+        purge("/v1/entities/{resource_type}/{entity_id}", ADMIN, purge::purge),
         get("/v1/entities/{resource_type}/{entity_id}/holders", READ, holders::list),
         get("/v1/holders", READ, holders::list),
         post("/v1/holders/lookup", READ, holders::lookup),
@@ -54,6 +56,8 @@ fn table() -> [Route; 19] {
         get("/readyz", OPEN, health::ready),
         get("/healthz", OPEN, health::ready),
         get("/openapi.yaml", OPEN, meta::openapi),
+        get("/docs", OPEN, docs::page),
+        get("/docs/{file}", OPEN, docs::file),
     ]
 }
 
@@ -65,14 +69,23 @@ pub fn routes() -> impl Iterator<Item = (Method, &'static str, Access)> {
 /// Everything that the service answers.
 pub fn router(service: Arc<Service>) -> Router {
     let mut router = Router::new();
-    for Route { path, access, handler, .. } in table() {
-        let handler = match access {
-            Access::Open => handler,
-            Access::Needs(scope) => {
-                handler.route_layer(from_fn_with_state((Arc::clone(&service), scope), auth::require))
-            }
-        };
-        router = router.route(path, handler);
+    let (purges, others): (Vec<_>, Vec<_>) =
+        table().into_iter().partition(|route| route.method == purge::method());
+    let mut purges: HashMap<&str, MethodRouter> =
+        purges.into_iter().map(|it| (it.path, guarded(it, &service).with_state(service.clone()))).collect();
+    for route in others {
+        let path = route.path;
+        let handler = guarded(route, &service);
+        router = router.route(
+            path,
+            match purges.remove(path) {
+                // The router's own fallback would take the place of one that has a layer.
+                Some(purge) => {
+                    handler.fallback(method_not_allowed).layer(from_fn_with_state(purge, purge::beside))
+                }
+                None => handler,
+            },
+        );
     }
     router
         .fallback(unknown_route)
@@ -81,6 +94,14 @@ pub fn router(service: Arc<Service>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&service), unread::discard))
         .layer(from_fn_with_state(Arc::clone(&service), log::request))
         .with_state(service)
+}
+
+/// A route's handler, behind what its access asks for.
+fn guarded(route: Route, service: &Arc<Service>) -> MethodRouter<Arc<Service>> {
+    let Access::Needs(scope) = route.access else { return route.handler };
+    let key = from_fn_with_state((Arc::clone(service), scope), auth::require);
+    // A handler for any method is not a route in axum's words.
+    if route.method == purge::method() { route.handler.layer(key) } else { route.handler.route_layer(key) }
 }
 
 struct Route {
@@ -100,6 +121,11 @@ fn post<T: 'static>(path: &'static str, access: Access, handler: impl Handler<T,
 
 fn delete<T: 'static>(path: &'static str, access: Access, handler: impl Handler<T, Arc<Service>>) -> Route {
     Route { method: Method::DELETE, path, access, handler: routing::delete(handler) }
+}
+
+/// Stands beside another route of the same path.
+fn purge<T: 'static>(path: &'static str, access: Access, handler: impl Handler<T, Arc<Service>>) -> Route {
+    Route { method: purge::method(), path, access, handler: routing::any(handler) }
 }
 
 async fn unknown_route() -> Problem {

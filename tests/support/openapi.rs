@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+/// Where a path's operations with methods stand that OpenAPI 3.1 does not know.
+pub(crate) const OTHER_METHODS: &str = "x-additionalOperations";
+
 /// The contract, read from the repository's root.
 pub(crate) struct Contract {
     /// The document, with closed schemas.
@@ -29,7 +32,9 @@ impl Contract {
         content_type: &str,
         body: &Value,
     ) -> Result<(), String> {
-        let responses = &self.document["paths"][path_template][method.to_ascii_lowercase()]["responses"];
+        let path = &self.document["paths"][path_template];
+        let operation = path[OTHER_METHODS].get(method).unwrap_or(&path[method.to_ascii_lowercase()]);
+        let responses = &operation["responses"];
         let response = match (responses, status) {
             (Value::Object(responses), _) => responses.get(&status.to_string()),
             (_, 404) => self.document.pointer("/components/responses/UnknownRoute"),

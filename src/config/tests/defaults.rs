@@ -42,6 +42,7 @@ fn the_default_file_has_every_known_field_on_a_line_or_in_a_comment() {
         "server: {tls: {@: 1}}",
         "auth: {@: 1}",
         "auth: {keys: [{@: 1}]}",
+        "auth: {keys: [{rate: {@: 1}}]}",
         "secret: {@: 1}",
         "store: {@: 1}",
         "journal: {@: 1}",

@@ -10,6 +10,7 @@ fn keys() -> Auth {
         name: scope.as_str().into(),
         hash: KeyHash::of(&format!("key-for-{}", scope.as_str())),
         scopes: [scope].into(),
+        rate: None,
     };
     Auth::new(Scope::ALL.map(key).to_vec())
 }
@@ -83,7 +84,9 @@ async fn a_url_that_leads_nowhere_is_a_problem() {
         "/v1/entities/Posts",
         "/v1/entities/Posts/",
         "/v1/entities/Posts/a/b",
-        "/docs",
+        "/docs/",
+        "/docs/swagger-ui.js",
+        "/docs/%FF",
     ] {
         let answer = app.get(url).await;
         assert_eq!(
@@ -101,7 +104,8 @@ async fn a_method_that_a_route_does_not_take_is_a_problem_that_lists_those_it_do
         (Method::GET, "/v1/events", "POST"),
         (Method::DELETE, "/v1/queue", "GET,HEAD"),
         (Method::POST, "/livez", "GET,HEAD"),
-        (Method::PUT, "/v1/entities/Posts/42", "GET,HEAD"),
+        (Method::PUT, "/v1/entities/Posts/42", "GET,HEAD,PURGE"),
+        (Method::DELETE, "/v1/entities", "GET,HEAD,PURGE"),
         (Method::GET, "/v1/holders/0123456789abcdef0123456789abcdef", "DELETE"),
         (Method::DELETE, "/v1/holders/lookup", "POST"),
     ] {

@@ -44,6 +44,9 @@ async fn answers_are_what_the_contract_says() {
         ("/readyz", "/readyz"),
         ("/healthz", "/healthz"),
         ("/openapi.yaml", "/openapi.yaml"),
+        ("/docs", "/docs"),
+        ("/docs/{file}", "/docs/page.js"),
+        ("/docs/{file}", "/docs/nothing"),
         ("/nowhere", "/nowhere"),
         ("/v1/events", "/v1/events"),
     ] {
