@@ -13,6 +13,7 @@ mod debts;
 mod monitor;
 mod reconcile;
 pub(crate) mod replay;
+mod servers;
 
 use build::Parts;
 pub use build::{Checked, check};

@@ -13,6 +13,7 @@ use deadpool_redis::{
 
 mod gate;
 mod pulse;
+mod sentinels;
 mod server;
 
 #[cfg(test)]
@@ -21,9 +22,13 @@ pub(crate) use gate::Gate;
 use gate::Gate;
 use gate::Linker;
 pub use pulse::{Found, Pulse, Watched};
+use sentinels::Sentinels;
 pub use server::{Info, Server};
 
-use crate::tls::{self, ClientTls};
+use crate::{
+    config::{redis_url::RedisUrl, sentinel::SentinelConfig},
+    tls::{self, ClientTls},
+};
 
 type GetError = deadpool::managed::PoolError<RedisError>;
 
@@ -32,6 +37,7 @@ type GetError = deadpool::managed::PoolError<RedisError>;
 #[derive(Clone)]
 pub struct RedisPool {
     pool: Pool<Linker>,
+    sentinels: Option<Arc<Sentinels>>,
     gate: Arc<Gate>,
     timeout: Duration,
 }
@@ -72,20 +78,49 @@ impl RedisPool {
     /// # Errors
     /// [`BadUrl`] where `url` is not one, or does not ask for TLS where `tls` is to matter.
     pub fn with_tls(url: &str, tls: &ClientTls, size: usize, timeout: Duration) -> Result<Self, BadUrl> {
-        let server = server(url, tls).map_err(|_| BadUrl)?;
+        Self::leading_to(server(url, tls).map_err(|_| BadUrl)?, None, size, timeout)
+    }
+
+    /// The same, where sentinels tell where the server is. All but host and port of `url` holds.
+    ///
+    /// # Errors
+    /// [`BadUrl`] where one is none.
+    pub fn by_sentinels(
+        by: &SentinelConfig,
+        url: &str,
+        tls: &ClientTls,
+        size: usize,
+        timeout: Duration,
+    ) -> Result<Self, BadUrl> {
+        let server_at = |url: &str, tls: &ClientTls| server(url, tls).map_err(|_| BadUrl);
+        let server = server_at(url, tls)?;
+        let none = ClientTls::default();
+        let sentinel = |at: &RedisUrl| server_at(at.expose(), if at.is_encrypted() { tls } else { &none });
+        let urls = by.urls.iter().map(sentinel).collect::<Result<_, _>>()?;
+        let sentinels = Sentinels::new(urls, &by.master, server.clone(), timeout).map_err(|_| BadUrl)?;
+        Self::leading_to(server, Some(Arc::new(sentinels)), size, timeout)
+    }
+
+    fn leading_to(
+        server: ConnectionInfo,
+        sentinels: Option<Arc<Sentinels>>,
+        size: usize,
+        timeout: Duration,
+    ) -> Result<Self, BadUrl> {
         let limit = Some(timeout);
         let config = AsyncConnectionConfig::new().set_connection_timeout(limit).set_response_timeout(limit);
         let manager = Manager::new_with_config(server, config).map_err(|_| BadUrl)?;
         let gate = Arc::new(Gate::default());
-        let pool = Pool::builder(Linker { connections: manager, gate: gate.clone() })
-            .max_size(size)
-            .wait_timeout(limit)
-            .create_timeout(limit)
-            .recycle_timeout(limit)
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|_| BadUrl)?;
-        Ok(Self { pool, gate, timeout })
+        let pool =
+            Pool::builder(Linker { connections: manager, sentinels: sentinels.clone(), gate: gate.clone() })
+                .max_size(size)
+                .wait_timeout(limit)
+                .create_timeout(limit)
+                .recycle_timeout(limit)
+                .runtime(Runtime::Tokio1)
+                .build()
+                .map_err(|_| BadUrl)?;
+        Ok(Self { pool, sentinels, gate, timeout })
     }
 
     /// Sends a pipeline in one round trip.
@@ -119,6 +154,10 @@ impl RedisPool {
     /// As [`RedisPool::query`]; `READONLY` where it follows another server.
     pub async fn look<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<(Info, T), PoolError> {
         let look = async {
+            if let Some(sentinels) = &self.sentinels {
+                // The server may be well while they are away.
+                sentinels.ask().await.ok();
+            }
             if self.gate.is_closed() {
                 // Connections that are open may still lead to the server of before.
                 self.pool.retain(|_, _| false);

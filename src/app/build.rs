@@ -13,6 +13,7 @@ use anyhow::{Context, anyhow};
 use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
+use super::servers::{redis_pool, server_name};
 use crate::{
     caches::{Cache, Caches, Regard, redis::RedisCache},
     clock::Clock,
@@ -367,8 +368,8 @@ fn store(config: &StoreConfig, clock: Clock, pools: &mut Vec<(String, RedisPool)
         }
         StoreConfig::Redis(config) => {
             let tls = config.tls.read().context("store")?;
-            let pool = RedisPool::with_tls(config.url.expose(), &tls, config.pool_size, config.timeout)?;
-            info!(server = %config.url.server(), "the store is Redis");
+            let pool = redis_pool((&config.url, &config.sentinel), &tls, config.pool_size, config.timeout)?;
+            info!(server = %server_name(&config.url, &config.sentinel), "the store is Redis");
             pools.push(("store".to_owned(), pool.clone()));
             let redis = Arc::new(RedisStore::new(pool, &config.prefix).by_holder(config.by_holder));
             let (relations, marked) = (redis.clone(), redis.clone());
@@ -384,8 +385,9 @@ fn caches(config: &Config, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Resu
         match target {
             CacheTarget::Redis(config) => {
                 let tls = config.tls.read().with_context(|| format!("cache {name}"))?;
-                let pool = RedisPool::with_tls(config.url.expose(), &tls, CACHE_CONNECTIONS, config.timeout)?;
-                info!(cache = name, server = %config.url.server(), "a cache is Redis");
+                let server = (&config.url, &config.sentinel);
+                let pool = redis_pool(server, &tls, CACHE_CONNECTIONS, config.timeout)?;
+                info!(cache = name, server = %server_name(&config.url, &config.sentinel), "a cache is Redis");
                 pools.push((format!("cache:{name}"), pool.clone()));
                 let cache = RedisCache::new(name.clone(), pool, config.key_prefix.clone());
                 caches.push(Box::new(cache.beside_store(store_prefix)));

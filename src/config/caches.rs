@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-use super::{quantity, redis_url::RedisUrl, source::Problems, tls::RedisTls};
+use super::{quantity, redis_url::RedisUrl, sentinel::SentinelConfig, source::Problems, tls::RedisTls};
 
 /// One place where copies live.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,8 +27,10 @@ pub enum CacheTarget {
 /// A cache in Redis.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RedisCache {
-    /// The server.
+    /// The server; where there are sentinels, all of it but where it is.
     pub url: RedisUrl,
+    /// Who knows where it is.
+    pub sentinel: Option<SentinelConfig>,
     /// Whom to believe, and who we are, where the URL asks for TLS.
     pub tls: RedisTls,
     /// What stands before every copy's key in this cache.
@@ -45,6 +47,7 @@ pub(super) struct RawCache {
     _kind: (),
     url: Option<RedisUrl>,
     url_file: Option<PathBuf>,
+    sentinel: Option<SentinelConfig>,
     ca_file: Option<PathBuf>,
     client_cert_file: Option<PathBuf>,
     client_key_file: Option<PathBuf>,
@@ -84,9 +87,11 @@ pub(super) fn check(raw: Vec<RawCache>, capacity: usize, problems: &mut Problems
             client_cert_file: cache.client_cert_file,
             client_key_file: cache.client_key_file,
         };
-        if let Some(url) = RedisUrl::one_of(&at, cache.url, cache.url_file, problems) {
+        let (sentinel, urls) = (cache.sentinel, (cache.url, cache.url_file));
+        if let Some(url) = RedisUrl::beside(sentinel.as_ref(), &at, urls, problems) {
             tls.check(&at, &url, problems);
-            let redis = RedisCache { url, tls, key_prefix: cache.key_prefix, timeout: cache.timeout };
+            let redis =
+                RedisCache { url, sentinel, tls, key_prefix: cache.key_prefix, timeout: cache.timeout };
             caches.push(CacheConfig { name: cache.name, target: CacheTarget::Redis(redis), owed });
         }
     }

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf};
 use serde::{Deserialize, Deserializer, de::Error};
 use url::Url;
 
-use super::{hidden::Hidden, source::Problems};
+use super::{hidden::Hidden, sentinel::SentinelConfig, source::Problems};
 
 const EXPECTED: &str = "expected redis://[user:password@]host[:port][/database], the same with rediss:// for TLS, or \
                         unix:///path/to/redis.sock";
@@ -34,6 +34,11 @@ impl RedisUrl {
         self.server.starts_with("rediss:")
     }
 
+    /// Whether it is a socket of this machine.
+    pub fn is_socket(&self) -> bool {
+        self.server.starts_with("unix:")
+    }
+
     /// The whole URL, for the client that connects and for nothing else.
     pub fn expose(&self) -> &str {
         self.url.expose()
@@ -42,6 +47,23 @@ impl RedisUrl {
     /// Where it leads, without user and password: for logs and reasons.
     pub fn server(&self) -> &str {
         &self.server
+    }
+
+    /// As [`RedisUrl::one_of`], but where sentinels tell of the server, there is nothing that a URL has to say.
+    pub(super) fn beside(
+        sentinel: Option<&SentinelConfig>,
+        path: &str,
+        (url, url_file): (Option<Self>, Option<PathBuf>),
+        problems: &mut Problems<'_>,
+    ) -> Option<Self> {
+        let url = match (sentinel, url, url_file) {
+            (Some(_), None, None) => Self::parse("redis://sentinel").ok(),
+            (_, url, url_file) => Self::one_of(path, url, url_file, problems),
+        };
+        if let (Some(sentinel), Some(url)) = (sentinel, &url) {
+            sentinel.check(path, url, problems);
+        }
+        url
     }
 
     /// The one of `url` and `url_file` that is given, in the section at `path`.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-use super::{quantity, redis_url::RedisUrl, source::Problems, tls::RedisTls};
+use super::{quantity, redis_url::RedisUrl, sentinel::SentinelConfig, source::Problems, tls::RedisTls};
 
 /// The store of relationships.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,8 +25,10 @@ pub enum StoreConfig {
 /// An index in Redis.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RedisStore {
-    /// The server.
+    /// The server; where there are sentinels, all of it but where it is.
     pub url: RedisUrl,
+    /// Who knows where it is.
+    pub sentinel: Option<SentinelConfig>,
     /// Whom to believe, and who we are, where the URL asks for TLS.
     pub tls: RedisTls,
     /// What every key begins with: not empty, no braces.
@@ -93,6 +95,7 @@ pub(super) struct RawStore {
     path: PathBuf,
     url: Option<RedisUrl>,
     url_file: Option<PathBuf>,
+    sentinel: Option<SentinelConfig>,
     ca_file: Option<PathBuf>,
     client_cert_file: Option<PathBuf>,
     client_key_file: Option<PathBuf>,
@@ -113,6 +116,7 @@ impl Default for RawStore {
             path: "data".into(),
             url: None,
             url_file: None,
+            sentinel: None,
             ca_file: None,
             client_cert_file: None,
             client_key_file: None,
@@ -149,12 +153,14 @@ impl RawStore {
             );
         }
         let tls = self.tls();
-        let Some(url) = RedisUrl::one_of("store", self.url, self.url_file, problems) else {
+        let urls = (self.url, self.url_file);
+        let Some(url) = RedisUrl::beside(self.sentinel.as_ref(), "store", urls, problems) else {
             return StoreConfig::default();
         };
         tls.check("store", &url, problems);
         StoreConfig::Redis(RedisStore {
             url,
+            sentinel: self.sentinel,
             tls,
             prefix: self.prefix,
             pool_size: self.pool_size,
@@ -182,6 +188,7 @@ impl RawStore {
             Kind::Embedded => vec![
                 ("url", self.url.is_some()),
                 ("url_file", self.url_file.is_some()),
+                ("sentinel", self.sentinel.is_some()),
                 ("prefix", self.prefix != default.prefix),
                 ("pool_size", self.pool_size != default.pool_size),
                 ("timeout", self.timeout != default.timeout),

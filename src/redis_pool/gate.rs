@@ -8,12 +8,13 @@ use std::sync::{
 use deadpool::managed::{self, Metrics, RecycleError};
 use deadpool_redis::{
     Manager,
-    redis::{RedisError, aio::MultiplexedConnection},
+    redis::{ErrorKind, RedisError, aio::MultiplexedConnection},
 };
 use tokio::sync::Notify;
 
 use super::{
     code,
+    sentinels::{Address, Sentinels},
     server::{Info, Server},
 };
 
@@ -73,11 +74,14 @@ impl Gate {
 pub(super) struct Link {
     pub(super) connection: MultiplexedConnection,
     pub(super) server: Server,
+    /// Where it is, where sentinels have said that.
+    at: Option<Address>,
 }
 
 /// Makes links.
 pub(super) struct Linker {
     pub(super) connections: Manager,
+    pub(super) sentinels: Option<Arc<Sentinels>>,
     pub(super) gate: Arc<Gate>,
 }
 
@@ -86,15 +90,30 @@ impl managed::Manager for Linker {
     type Error = RedisError;
 
     async fn create(&self) -> Result<Link, RedisError> {
-        let mut connection = self.connections.create().await?;
+        let (mut connection, at) = match &self.sentinels {
+            None => (self.connections.create().await?, None),
+            Some(sentinels) => {
+                let (connection, at) = sentinels.connect().await?;
+                (connection, Some(at))
+            }
+        };
         let info = info(&mut connection).await?;
+        if at.is_some() && info.is_replica {
+            // It is to become the primary, or has ceased to be it.
+            return Err((ErrorKind::Io, "the server that the sentinels name is a replica").into());
+        }
         self.gate.met(&info.server);
-        Ok(Link { connection, server: info.server })
+        Ok(Link { connection, server: info.server, at })
     }
 
     async fn recycle(&self, link: &mut Link, metrics: &Metrics) -> managed::RecycleResult<RedisError> {
         if !self.gate.is_closed() && !self.gate.lets_through(&link.server) {
             return Err(RecycleError::message("it leads to another server"));
+        }
+        if let (Some(sentinels), Some(at)) = (&self.sentinels, &link.at)
+            && !sentinels.is_named(at)
+        {
+            return Err(RecycleError::message("the sentinels name another server"));
         }
         self.connections.recycle(&mut link.connection, metrics).await
     }

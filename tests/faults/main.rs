@@ -25,6 +25,7 @@ mod overload;
 mod proxy;
 mod redis_faults;
 mod redis_process;
+mod sentinel;
 mod service;
 mod setup;
 mod start_up;

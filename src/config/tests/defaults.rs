@@ -45,6 +45,7 @@ fn the_default_file_has_every_known_field_on_a_line_or_in_a_comment() {
         "auth: {keys: [{rate: {@: 1}}]}",
         "secret: {@: 1}",
         "store: {@: 1}",
+        "store: {sentinel: {@: 1}}",
         "journal: {@: 1}",
         "queue: {@: 1}",
         "workers: {@: 1}",
