@@ -16,6 +16,7 @@ mod damage;
 mod disk;
 mod fan_out;
 mod kill;
+mod least_rights;
 mod ledger;
 mod limits;
 mod load;
