@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -22,6 +22,7 @@ pub use reconcile::reconcile;
 use crate::{
     config::{Config, Loaded, server::ServerConfig},
     http,
+    otlp::Exporter,
     relations::ClaimError,
     tls::Acceptor,
 };
@@ -37,6 +38,7 @@ pub struct App {
     listener: http::Listener,
     parts: Parts,
     concurrency: usize,
+    exporter: Option<Exporter>,
 }
 
 impl App {
@@ -46,7 +48,7 @@ impl App {
     /// Everything that keeps the service from ever working as it is configured.
     pub async fn start(loaded: Loaded) -> anyhow::Result<Self> {
         let parts = Parts::build(&loaded)?;
-        let Config { server, workers, caches, .. } = loaded.config;
+        let Config { server, workers, caches, telemetry, .. } = loaded.config;
         if caches.is_empty() {
             warn!(
                 "no caches are configured: relationships are kept and dropped, but no copy is removed anywhere"
@@ -57,7 +59,9 @@ impl App {
             bail!(error);
         }
         let listener = listen(&server).await?;
-        Ok(Self { server, listener, parts, concurrency: workers.concurrency })
+        let exporter = telemetry.otlp.map(|otlp| Exporter::start(&otlp, parts.clock)).transpose();
+        let exporter = exporter.map_err(|detail| anyhow!("telemetry.otlp: {detail}"))?;
+        Ok(Self { server, listener, parts, concurrency: workers.concurrency, exporter })
     }
 
     /// The address that it listens on.
@@ -79,8 +83,11 @@ impl App {
     /// # Errors
     /// Where the store turns out to be another secret's.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { server, listener, parts, concurrency } = self;
+        let Self { server, listener, parts, concurrency, exporter } = self;
         let (tasks, working) = (TaskTracker::new(), CancellationToken::new());
+        if let Some(exporter) = exporter {
+            tasks.spawn(exporter.run(working.clone()));
+        }
         let monitor = tasks.spawn(monitor::run(parts.clone(), working.clone()));
         let debts = tasks.spawn(debts::run(parts.clone(), working.clone()));
         let workers = Workers { parts: parts.clone(), concurrency, tasks: tasks.clone() };

@@ -71,6 +71,7 @@ impl Enrichment<'_> {
             payload: follows.then(|| Arc::new(event.payload.clone())),
             depth: 0,
             recheck: false,
+            trace: None,
         })
     }
 

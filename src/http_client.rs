@@ -81,7 +81,21 @@ impl HttpClient {
     /// # Errors
     /// [`HttpError`] where no whole answer came; any status is one.
     pub async fn send(&self, method: Method, uri: Uri, headers: &HeaderMap) -> Result<Answer, HttpError> {
-        let mut request = Request::new(Full::default());
+        self.send_body(method, uri, headers, Bytes::new()).await
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// As [`HttpClient::send`].
+    pub async fn send_body(
+        &self,
+        method: Method,
+        uri: Uri,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, HttpError> {
+        let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         request.headers_mut().extend(headers.clone());

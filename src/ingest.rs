@@ -19,6 +19,7 @@ use crate::{
     resource::Resources,
     rules::RuleSet,
     secret::{HolderId, Keys},
+    trace::{self, Trace},
 };
 
 /// The topic of invalidations that people ask for.
@@ -230,9 +231,12 @@ impl Ingest {
         if planned.is_empty() {
             return Ok((Vec::new(), watched.then(Watch::of_nothing)));
         }
-        let (of_event, jobs): (Vec<_>, Vec<_>) =
+        let (of_event, mut jobs): (Vec<_>, Vec<Job>) =
             planned.into_iter().map(|(event, event_id, job)| ((event, event_id), job)).unzip();
-        let types: Vec<JobType> = jobs.iter().map(|job: &Job| job.job_type).collect();
+        if let Some(request) = trace::current() {
+            jobs.iter_mut().for_each(|job| job.trace = Some(Trace::of(request)));
+        }
+        let types: Vec<JobType> = jobs.iter().map(|job| job.job_type).collect();
         let reserved =
             self.queue.reserve(&jobs).map_err(|Full| IngestError::Full { retry_after: RETRY_AFTER })?;
         let record = Record::new(jobs.iter().map(Kept::first), Vec::new(), at)?;
@@ -329,5 +333,6 @@ fn asked_for(job_type: JobType, topic: &Arc<str>, entity: Entity, at: Accepted) 
         payload: None,
         depth: 0,
         recheck: false,
+        trace: None,
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     clock::{Tick, Timestamp},
     event::{AccessToken, Entity},
     secret::HolderId,
+    trace::Trace,
 };
 
 mod key;
@@ -159,6 +160,8 @@ pub struct Job {
     /// Whether it removes again what an earlier job has removed (DESIGN 7, rule 11): it marks nothing, and nothing follows
     /// it.
     pub recheck: bool,
+    /// What has asked for it, where that is traced.
+    pub trace: Option<Box<Trace>>,
 }
 
 /// What stands in the place of a resource type where a job is about a holder. An entity's may be the same word; the job's

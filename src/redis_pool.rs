@@ -6,7 +6,7 @@ use deadpool::managed::{Object, Pool};
 use deadpool_redis::{
     Manager, Runtime,
     redis::{
-        AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionInfo, ErrorKind, FromRedisValue,
+        Arg, AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionInfo, ErrorKind, FromRedisValue,
         IntoConnectionInfo, Pipeline, RedisError, RedisResult, ServerErrorKind, TlsCertificates,
     },
 };
@@ -28,6 +28,7 @@ pub use server::{Info, Server};
 use crate::{
     config::{redis_url::RedisUrl, sentinel::SentinelConfig},
     tls::{self, ClientTls},
+    trace::{self, Attribute},
 };
 
 type GetError = deadpool::managed::PoolError<RedisError>;
@@ -144,8 +145,17 @@ impl RedisPool {
             }
             answer
         };
+        let span = trace::of_call(|| command_of(pipeline)).map(|span| {
+            let commands = i64::try_from(pipeline.len()).unwrap_or(i64::MAX);
+            let span = span.with("db.system.name", Attribute::Text("redis".into()));
+            span.with("db.operation.batch.size", Attribute::Number(commands))
+        });
         // The pool's own limits are for each of its steps, and it may take as many as it has connections.
-        tokio::time::timeout(self.timeout, query).await.unwrap_or_else(|_| Err(timed_out()))
+        let answer = tokio::time::timeout(self.timeout, query).await.unwrap_or_else(|_| Err(timed_out()));
+        if let Some(span) = span {
+            span.end(answer.is_err());
+        }
+        answer
     }
 
     /// Sends a pipeline to whichever server answers now, accepted or not, and asks it who it is.
@@ -199,6 +209,15 @@ impl RedisPool {
     pub fn connections(&self) -> (usize, usize) {
         let status = self.pool.status();
         (status.size, status.available)
+    }
+}
+
+/// The first command of a pipeline, without what it is asked with.
+fn command_of(pipeline: &Pipeline) -> String {
+    let name = pipeline.cmd_iter().next().and_then(|command| command.args_iter().next());
+    match name {
+        Some(Arg::Simple(name)) => String::from_utf8_lossy(name).into_owned(),
+        _ => "PIPELINE".to_owned(),
     }
 }
 

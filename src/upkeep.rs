@@ -126,6 +126,7 @@ mod tests {
             payload: None,
             depth: 0,
             recheck: false,
+            trace: None,
         }
     }
 

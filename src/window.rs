@@ -300,6 +300,7 @@ mod tests {
             payload: None,
             depth: 0,
             recheck: false,
+            trace: None,
         };
         Finished { job: Arc::new(job), kept: vec![Ref { entry: EntryId::first(id), segment: 1 }], epoch: 0 }
     }

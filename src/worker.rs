@@ -14,6 +14,7 @@ use crate::{
     journal::{Journal, JournalError, Kept, Record, Ref},
     metrics::Metrics,
     queue::{Attempt, JobState, Outcome, Queue, Room, Settled},
+    trace,
     upkeep::{keep_anew, run_again},
     window::{self, Finished},
 };
@@ -76,8 +77,12 @@ impl Worker {
 
     async fn cache(&self, reads: Vec<Attempt>) -> Done {
         let (began, epoch) = (self.clock.tick(), self.hooks.trust.epoch());
-        let outcomes = self.hooks.cache(&reads).await;
+        let spans = trace::of_jobs(reads.iter().map(|attempt| &*attempt.job));
+        let outcomes = trace::within(spans.first().map(|(_, span)| span), self.hooks.cache(&reads)).await;
         let ran = self.clock.tick().since(began);
+        for (place, span) in spans {
+            span.end(outcomes.get(place).is_some_and(has_failed));
+        }
         for (attempt, outcome) in reads.into_iter().zip(outcomes) {
             self.settle(Ran { attempt, ran, epoch, let_go: false }, outcome);
         }
@@ -87,10 +92,17 @@ impl Worker {
     async fn fan_out(&self, attempt: Attempt) -> Done {
         let (began, epoch) = (self.clock.tick(), self.hooks.trust.epoch());
         let span = span_of(&attempt.job);
-        let outcome = match attempt.job.job_type {
-            JobType::Revoke => self.hooks.revoke(&attempt).instrument(span).await,
-            JobType::Cache | JobType::Invalidate => self.hooks.invalidate(&attempt).instrument(span).await,
+        let traced = trace::of_job(&attempt.job);
+        let work = async {
+            match attempt.job.job_type {
+                JobType::Revoke => self.hooks.revoke(&attempt).await,
+                JobType::Cache | JobType::Invalidate => self.hooks.invalidate(&attempt).await,
+            }
         };
+        let outcome = trace::within(traced.as_ref(), work.instrument(span)).await;
+        if let Some(traced) = traced {
+            traced.end(has_failed(&outcome));
+        }
         let ran = self.clock.tick().since(began);
         self.settle(Ran { attempt, ran, epoch, let_go: false }, outcome);
         Done::FanOut
@@ -167,6 +179,10 @@ impl Worker {
 /// Whether the journal lets a job go in the record of its follow-ups. One that was evicted may live on as a dead letter.
 fn ends_with_follow_ups(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Done { follow_ups, .. } if !follow_ups.is_empty())
+}
+
+fn has_failed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed { .. })
 }
 
 /// Something that was under way is over.

@@ -19,6 +19,7 @@ pub mod secret;
 pub mod sentinel;
 pub mod server;
 pub mod store;
+pub mod telemetry;
 pub mod tls;
 pub mod workers;
 
@@ -75,6 +76,8 @@ pub struct Config {
     pub rules: rules::RulesConfig,
     /// What is logged.
     pub log: log::LogConfig,
+    /// Where traces go.
+    pub telemetry: telemetry::TelemetryConfig,
 }
 
 /// A configuration and where it came from.

@@ -60,7 +60,7 @@ struct Raw {
 }
 
 /// The sections as a file may have them.
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "server",
     "auth",
     "secret",
@@ -74,6 +74,7 @@ const SECTIONS: [&str; 13] = [
     "job_scheduler",
     "job_manager",
     "log",
+    "telemetry",
 ];
 
 impl Raw {
@@ -89,6 +90,7 @@ impl Raw {
             workers: sections.take("workers"),
             resources: sections.take("resources"),
             log: sections.take("log"),
+            telemetry: sections.take("telemetry"),
             rules: RulesConfig::new(scheduler, manager),
             ..Config::default()
         };

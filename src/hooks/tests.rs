@@ -180,6 +180,7 @@ impl Kit {
             payload: None,
             depth: 0,
             recheck: false,
+            trace: None,
         }
     }
 

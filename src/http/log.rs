@@ -11,7 +11,10 @@ use axum::{
 use tracing::{Instrument, field::Empty};
 
 use super::Service;
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    trace::{self, Attribute},
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id that is taken over from a client.
@@ -21,10 +24,22 @@ const LONGEST_ID: usize = 64;
 pub(super) async fn request(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers()).unwrap_or_else(|| new_id(service.clock.now()));
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let method = request.method().as_str();
+    let method = request.method().clone();
+    let method = method.as_str();
     let span = tracing::info_span!("request", request_id = %id, method, route, key = Empty);
     let began = service.clock.tick();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let traced = trace::of_request(traceparent(request.headers()), || format!("{method} {route}"));
+    let traced = traced.map(|span| {
+        let span = span.with("http.request.method", Attribute::Text(method.to_owned().into()));
+        span.with("http.route", Attribute::Text(route.clone().into()))
+    });
+    let answer = trace::within(traced.as_ref(), next.run(request).instrument(span.clone()));
+    let mut response = answer.await;
+    if let Some(traced) = traced {
+        let status = response.status();
+        let traced = traced.with("http.response.status_code", Attribute::Number(status.as_u16().into()));
+        traced.end(status.is_server_error());
+    }
     let duration = service.clock.tick().since(began);
     span.in_scope(|| report(&route, &response, duration.as_secs_f64() * 1000.0));
     if let Ok(id) = HeaderValue::try_from(id) {
@@ -46,6 +61,13 @@ fn report(route: &str, response: &Response, duration_ms: f64) {
     } else {
         tracing::debug!(status = code, duration_ms, "request done");
     }
+}
+
+/// The only `traceparent`: of several nobody knows which is meant.
+fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all("traceparent").iter();
+    let (only, None) = (all.next()?, all.next()) else { return None };
+    only.to_str().ok()
 }
 
 /// The client's own id, where it is one that cannot do harm in a log.

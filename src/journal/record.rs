@@ -10,6 +10,7 @@ use crate::{
     event::{AccessToken, Entity},
     job::{Accepted, CopyHeld, Job, JobId, JobKey, JobType},
     secret::HolderId,
+    trace::{SpanContext, Trace},
 };
 
 /// A record to write: jobs that are kept from here on, and jobs that are let go.
@@ -35,7 +36,11 @@ impl Record {
             jobs: jobs.into_iter().map(|kept| WrittenJob::new(kept, now)).collect(),
             ended: ended.iter().map(|ended| ended.entry.0).collect(),
         };
-        let plain = postcard::to_stdvec(&written).map_err(|error| JournalError(error.to_string()))?;
+        let mut plain = postcard::to_stdvec(&written).map_err(|error| JournalError(error.to_string()))?;
+        if written.jobs.iter().any(|job| job.trace.is_some()) {
+            let traces: Vec<WrittenTrace> = written.jobs.iter().map(|job| job.trace).collect();
+            plain = postcard::to_extend(&traces, plain).map_err(|error| JournalError(error.to_string()))?;
+        }
         Ok(Self { plain, jobs: written.jobs.len(), ended })
     }
 
@@ -99,6 +104,18 @@ pub(super) struct WrittenJob<'a> {
     depth: u8,
     dead: Option<&'a str>,
     entry: u128,
+    /// Stands behind the record, where any of its jobs has one ([`traces`]).
+    #[serde(skip)]
+    trace: WrittenTrace,
+}
+
+/// What has asked for a job, as trace and span.
+pub(super) type WrittenTrace = Option<(u128, u64)>;
+
+/// What has asked for a record's jobs, one for each, from what stands behind the record: a version that knows nothing of it does
+/// not read so far. Links are made anew by the merges of a replay. What cannot be read costs a trace.
+pub(super) fn traces(behind: &[u8]) -> Vec<WrittenTrace> {
+    if behind.is_empty() { Vec::new() } else { postcard::from_bytes(behind).unwrap_or_default() }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -147,11 +164,12 @@ impl<'a> WrittenJob<'a> {
             depth: job.depth,
             dead,
             entry: entry.0,
+            trace: job.trace.as_ref().map(|trace| (trace.parent.trace_id, trace.parent.span_id)),
         }
     }
 
     /// The job as it was; `None` where this version does not understand it.
-    pub(super) fn read(&self, now: Accepted) -> Option<ReadJob> {
+    pub(super) fn read(&self, trace: WrittenTrace, now: Accepted) -> Option<ReadJob> {
         let job = Job {
             id: JobId::from_u128(self.id),
             key: JobKey(self.key),
@@ -177,6 +195,7 @@ impl<'a> WrittenJob<'a> {
             },
             depth: self.depth,
             recheck: self.job_type & RECHECK != 0,
+            trace: trace.map(|(trace_id, span_id)| Trace::of(SpanContext { trace_id, span_id })),
         };
         Some((job, self.dead.map(Into::into)))
     }

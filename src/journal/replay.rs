@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::{
     EntryId, Ref,
     frame::{self, Found, HEADER, Header},
-    record::{ReadJob, Written},
+    record::{ReadJob, Written, traces},
     segments,
 };
 use crate::{
@@ -142,7 +142,8 @@ pub(super) struct Living {
 impl Living {
     /// Returns whether the record was understood.
     pub(super) fn apply(&mut self, plain: &[u8], segment: u32, now: Accepted) -> bool {
-        let Ok(record) = postcard::from_bytes::<Written<'_>>(plain) else { return false };
+        let Ok((record, behind)) = postcard::take_from_bytes::<Written<'_>>(plain) else { return false };
+        let mut traces = traces(behind).into_iter();
         for ended in &record.ended {
             if let Some(place) = self.places.remove(&EntryId(*ended)) {
                 self.jobs[place] = None;
@@ -150,7 +151,8 @@ impl Living {
         }
         let mut understood = true;
         for written in &record.jobs {
-            let Some(job) = written.read(now) else {
+            let trace = traces.next().flatten();
+            let Some(job) = written.read(trace, now) else {
                 understood = false;
                 continue;
             };

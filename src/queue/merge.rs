@@ -9,6 +9,7 @@ use crate::{
     clock::Timestamp,
     job::{Job, JobType},
     judge::ANY_STALE,
+    trace::Trace,
 };
 
 /// Makes `newer` do the work of both. The rule is that the survivor errs only toward evicting and toward tracking. The
@@ -18,6 +19,7 @@ pub(super) fn merge(newer: &mut Entry, older: &Entry) {
     // What the newer one asks for, no cache has seen yet.
     newer.waits_for = WaitsFor::default();
     let job = Arc::make_mut(&mut newer.job);
+    job.trace = Trace::merged(job.trace.take(), older.job.trace.as_deref());
     match job.job_type {
         JobType::Cache => merge_cache(job, &older.job),
         // Of a holder, or of an entity: what counts is the later one, from the beginning.

@@ -198,6 +198,7 @@ impl Reconcile<'_> {
             payload: None,
             depth: 0,
             recheck: false,
+            trace: None,
         };
         Attempt {
             job: Arc::new(job),

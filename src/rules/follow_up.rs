@@ -173,6 +173,7 @@ impl Makes {
             payload: parent.payload.clone(),
             depth,
             recheck: false,
+            trace: parent.trace.clone(),
         })
     }
 }

@@ -44,3 +44,4 @@ mod stale_reads;
 mod starting;
 mod stopping;
 mod tokens;
+mod tracing;

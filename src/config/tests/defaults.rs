@@ -62,6 +62,8 @@ fn the_default_file_has_every_known_field_on_a_line_or_in_a_comment() {
         "job_manager: {job_rules: [{match: {@: 1}}]}",
         "job_manager: {job_rules: [{job: {@: 1}}]}",
         "log: {@: 1}",
+        "telemetry: {@: 1}",
+        "telemetry: {otlp: {@: 1}}",
     ];
     let mut seen = 0;
     for level in levels {
