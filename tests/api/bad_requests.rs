@@ -151,7 +151,7 @@ async fn a_url_or_a_method_that_leads_nowhere_is_a_problem() {
         (Method::GET, "/v1/events", "POST"),
         (Method::PUT, "/v1/events", "POST"),
         (Method::DELETE, "/v1/queue", "GET,HEAD"),
-        (Method::PATCH, "/v1/entities/Posts/42", "GET,HEAD"),
+        (Method::PATCH, "/v1/entities/Posts/42", "GET,HEAD,PURGE"),
         (Method::OPTIONS, "/metrics", "GET,HEAD"),
     ] {
         let answer = app.send(method, path, &[], "").await;
