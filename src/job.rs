@@ -82,6 +82,12 @@ impl JobId {
         self.0.as_u128()
     }
 
+    /// When it was made.
+    pub fn at(self) -> Timestamp {
+        let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |time| time.to_unix());
+        Timestamp(seconds * 1000 + u64::from(nanos / 1_000_000))
+    }
+
     /// The id of a number that [`JobId::as_u128`] gave.
     pub fn from_u128(id: u128) -> Self {
         Self(uuid::Uuid::from_u128(id))

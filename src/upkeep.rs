@@ -155,7 +155,7 @@ mod tests {
                 fan_out: None,
                 waits_for: Box::default(),
             },
-            Outcome::Evicted { ending: crate::queue::Ending::Dead, follow_ups: Vec::new() },
+            Outcome::Evicted { ending: Some(crate::queue::Ending::Dead), follow_ups: Vec::new() },
         ] {
             let taken = kit.queue.take(Room { jobs: 1, fan_outs: 1 }).await;
             let settled = kit.queue.settle(taken[0].job.id, outcome, 0, 0.0);
@@ -179,7 +179,7 @@ mod tests {
             if !still_kept {
                 kit.journal.forget(std::mem::take(&mut kept));
             }
-            let finished = Finished { job: taken.job, kept, epoch: 0 };
+            let finished = Finished { job: taken.job, kept, epoch: 0, removed_copies: true };
             run_again(&kit.queue, &kit.journal, finished, kit.clock.accepted());
             assert_eq!(kit.queue.view().queued, 1);
             // What is written after it comes after its end, too.

@@ -129,14 +129,15 @@ impl Worker {
             self.metrics.job_failed(job.job_type);
             span_of(job).in_scope(|| debug!(%error, "attempt failed"));
         }
+        let removed_copies = outcome.removed_copies();
         let Settled { state, let_go, dead } = self.queue.settle(job.id, outcome, segment, fastrand::f64());
         match state {
             JobState::Done | JobState::Expired => {
-                self.hold(ran, if ran.let_go { Vec::new() } else { let_go })
+                self.hold(ran, if ran.let_go { Vec::new() } else { let_go }, removed_copies);
             }
             JobState::Dead => {
                 self.journal.forget(let_go);
-                self.hold(ran, Vec::new());
+                self.hold(ran, Vec::new(), removed_copies);
             }
             JobState::Queued | JobState::Running | JobState::Superseded => self.journal.forget(let_go),
         }
@@ -152,8 +153,8 @@ impl Worker {
 
 impl Worker {
     /// Holds on to a job that is done, as long as a failover may undo it (DESIGN 7, rule 14).
-    fn hold(&self, ran: &Ran, kept: Vec<Ref>) {
-        let finished = Finished { job: ran.attempt.job.clone(), kept, epoch: ran.epoch };
+    fn hold(&self, ran: &Ran, kept: Vec<Ref>, removed_copies: bool) {
+        let finished = Finished { job: ran.attempt.job.clone(), kept, epoch: ran.epoch, removed_copies };
         match self.hooks.window.keep(finished) {
             window::Kept::Held => {}
             window::Kept::Go(kept) => self.journal.forget(kept),
@@ -166,7 +167,8 @@ impl Worker {
 
 /// Whether the journal lets a job go in the record of its follow-ups. One that was evicted may live on as a dead letter.
 fn ends_with_follow_ups(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Done { follow_ups, .. } if !follow_ups.is_empty())
+    let is_done = matches!(outcome, Outcome::Done { .. } | Outcome::Evicted { ending: None, .. });
+    is_done && !outcome.follow_ups().is_empty()
 }
 
 /// Something that was under way is over.

@@ -62,6 +62,10 @@ async fn look(parts: &Parts, owed_since: &mut OwedSince) {
         parts.health.tell("store", trouble);
     };
     let caches = async {
+        // What a failover may have undone is known when the journal has been read.
+        if parts.health.is_replaying() {
+            return;
+        }
         // First, so that a ping goes to a server that has been accepted.
         parts.losses.look_at_caches(PAUSE).await;
         let pinged = parts.hooks.caches.ping(PAUSE).await;

@@ -228,11 +228,11 @@ fn settle(result: Result<(), HookError>, outcome: Outcome) -> Outcome {
 
 /// How a job ends whose copy is gone; from a cache that fills late it has to go again.
 fn evicted(hooks: &Hooks, job: &Job, phase: Phase) -> Outcome {
-    let follow_ups = hooks.again(job).into_iter().collect();
-    match phase {
-        Phase::Work => Outcome::Done { fan_out: None, follow_ups },
-        Phase::Evict(ending) => Outcome::Evicted { ending, follow_ups },
-    }
+    let ending = match phase {
+        Phase::Work => None,
+        Phase::Evict(ending) => Some(ending),
+    };
+    Outcome::Evicted { ending, follow_ups: hooks.again(job).into_iter().collect() }
 }
 
 fn done() -> Outcome {

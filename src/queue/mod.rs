@@ -74,10 +74,10 @@ pub enum Outcome {
         /// Jobs that follow from it.
         follow_ups: Vec<Job>,
     },
-    /// The copy of a job that is not worth doing, or cannot be done, is evicted.
+    /// The copy of a job is evicted: its read is stale, or it is not worth doing, or cannot be done.
     Evicted {
-        /// How the job ends by that.
-        ending: Ending,
+        /// How the job ends by that, if it is not simply done.
+        ending: Option<Ending>,
         /// Jobs that follow from it.
         follow_ups: Vec<Job>,
     },
@@ -101,6 +101,11 @@ impl Outcome {
             Self::Done { follow_ups, .. } | Self::Evicted { follow_ups, .. } => follow_ups,
             Self::Yield(_) | Self::Failed { .. } => &[],
         }
+    }
+
+    /// Whether copies were deleted, as far as there were any, before the job ended.
+    pub fn removed_copies(&self) -> bool {
+        matches!(self, Self::Evicted { .. } | Self::Done { fan_out: Some(_), .. })
     }
 }
 

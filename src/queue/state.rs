@@ -59,7 +59,9 @@ impl State {
     ) -> Settled {
         match outcome {
             Outcome::Done { fan_out, .. } => self.end(id, JobState::Done, fan_out, clock),
-            Outcome::Evicted { ending, .. } => self.end(id, ending.state(), None, clock),
+            Outcome::Evicted { ending, .. } => {
+                self.end(id, ending.map_or(JobState::Done, Ending::state), None, clock)
+            }
             Outcome::Yield(fan_out) => {
                 self.wait(id, Duration::ZERO, clock, |entry| entry.fan_out = Some(Box::new(fan_out)))
             }

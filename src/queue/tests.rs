@@ -412,7 +412,12 @@ async fn a_cache_job_that_expires_is_given_out_to_be_evicted() {
     tokio::time::advance(Duration::from_secs(1)).await;
     let taken = take(&queue);
     assert_eq!(taken.phase, Phase::Evict(Ending::Expired));
-    settle(&queue, taken.job.id, Outcome::Evicted { ending: Ending::Expired, follow_ups: Vec::new() }, 0.0);
+    settle(
+        &queue,
+        taken.job.id,
+        Outcome::Evicted { ending: Some(Ending::Expired), follow_ups: Vec::new() },
+        0.0,
+    );
     assert_eq!(queue.job(taken.job.id).unwrap().state, JobState::Expired);
 }
 
@@ -435,7 +440,7 @@ async fn a_cache_job_that_keeps_failing_is_evicted_and_becomes_a_dead_letter() {
         settle(&queue, id, failed("cache unavailable"), 0.0);
     }
     queue.take(room(1)).await;
-    settle(&queue, id, Outcome::Evicted { ending: Ending::Dead, follow_ups: Vec::new() }, 0.0);
+    settle(&queue, id, Outcome::Evicted { ending: Some(Ending::Dead), follow_ups: Vec::new() }, 0.0);
     let view = queue.job(id).unwrap();
     assert_eq!((view.state, view.last_error.as_deref()), (JobState::Dead, Some("cache unavailable")));
     assert_eq!(queue.view().dead, 1);
@@ -644,7 +649,8 @@ async fn a_job_that_is_given_up_is_kept_as_a_dead_letter_only_when_its_copy_is_g
     }
     assert_eq!(queue.to_keep_anew(Some(1), 10)[0].dead, None, "its copy is still to be evicted");
     queue.take(room(1)).await;
-    let settled = queue.settle(id, Outcome::Evicted { ending: Ending::Dead, follow_ups: Vec::new() }, 0, 0.0);
+    let settled =
+        queue.settle(id, Outcome::Evicted { ending: Some(Ending::Dead), follow_ups: Vec::new() }, 0, 0.0);
     assert_eq!(settled.dead.unwrap().dead.as_deref(), Some("unavailable"));
     assert!(settled.let_go.is_empty(), "it stays in the journal");
 }

@@ -192,7 +192,16 @@ fn as_many_worlds_as_are_asked_for() {
 /// as done elsewhere.
 #[test]
 fn what_is_done_before_a_store_that_is_back_was_looked_at_again_is_not_lost_in_a_failover() {
-    let seed = 78_819;
+    holds_in(78_819);
+}
+
+/// A dead letter's copy was deleted from a cache that then lost that, while the process was being started again.
+#[test]
+fn the_copy_of_a_dead_letter_does_not_come_back_with_a_failover_during_a_restart() {
+    holds_in(32_545);
+}
+
+fn holds_in(seed: u64) {
     if let Err(violation) = simulate(seed, false).result {
         panic!("{}", told(seed, &violation));
     }

@@ -118,8 +118,11 @@ impl Process {
         let mut life = Life::new(&self.around, journal, clock);
         let jobs = self.disk.replay(clock.accepted());
         note!(self.around.network.trace, "process {} starts with {} jobs", self.name, jobs.len());
-        give_back(&life.queue, &*life.journal, jobs).await;
+        let died = give_back(&life.queue, &*life.journal, jobs).await;
         life.begin(&self.around.reached(), &self.notes, clock);
+        if let (Some(eyes), Some(died)) = (&life.eyes, died) {
+            eyes.hooks.window.died(died);
+        }
         *self.life.lock().unwrap() = Some(life);
     }
 
