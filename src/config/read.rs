@@ -107,6 +107,7 @@ impl Raw {
         config.server.check(problems);
         config.auth.check(problems);
         config.workers.check(problems);
+        config.journal.check(problems);
         config.resources.check(problems);
         config.log.check(problems);
         check_exposure(&config, problems);
