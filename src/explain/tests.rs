@@ -46,7 +46,8 @@ fn explain(config: &str, knows_secret: bool, events: &Value) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("decache.yaml");
     std::fs::write(&file, config).unwrap();
-    let Config { resources, rules, .. } = crate::config::load(Some(&file), []).unwrap().config;
+    let Config { resources, rules, .. } =
+        crate::config::load(Some(&file), std::iter::empty()).unwrap().config;
     let resources = Resources::compile(&resources, "").unwrap();
     let rules = RuleSet::compile(&rules, &resources).unwrap();
     let holder_id = |_: &_| HolderId([7; 16]);

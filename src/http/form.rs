@@ -41,11 +41,11 @@ impl Form {
             // Without a type the data is JSON: senders leave out a `datacontenttype` that the event does not have.
             None if is_binary => Ok(Self::Binary(Box::new(attributes(headers)?))),
             Some(data) if is_binary && is_json(data) => Ok(Self::Binary(Box::new(attributes(headers)?))),
+            Some(_) if is_binary => Err(unsupported("the data of a CloudEvent has to be application/json")),
             Some("application/json") => Ok(Self::Json),
             Some("application/x-ndjson") => Ok(Self::Lines),
             Some("application/cloudevents+json") => Ok(Self::Structured),
             Some("application/cloudevents-batch+json") => Ok(Self::Batch),
-            Some(_) if is_binary => Err(unsupported("the data of a CloudEvent has to be application/json")),
             Some(_) => Err(unsupported(format!("the content type is not one that is taken: {TAKEN}"))),
             None => Err(unsupported(format!("the request has no `Content-Type`: {TAKEN}"))),
         }
