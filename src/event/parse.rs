@@ -108,6 +108,11 @@ impl Fields {
             Name::ExpiresIn => (&mut self.expires_in, "expires_in"),
             Name::Generation => (&mut self.generation, "generation"),
             Name::Payload => (&mut self.payload, "payload"),
+            // Says more than whatever other attribute of a CloudEvent came before it.
+            Name::Other(name) if name == "specversion" => {
+                self.problem = Some(a_cloud_event());
+                return;
+            }
             Name::Other(name) => {
                 self.problem.get_or_insert_with(|| unknown(&name));
                 return;
@@ -248,15 +253,16 @@ fn missing(name: &str) -> EventError {
     EventError(format!("{name} is missing"))
 }
 
+fn a_cloud_event() -> EventError {
+    EventError(
+        "this is a CloudEvent: its content type is application/cloudevents+json, and of several in an array \
+         application/cloudevents-batch+json"
+            .to_owned(),
+    )
+}
+
 /// A name that may be a value in the wrong place is not repeated.
 fn unknown(name: &str) -> EventError {
-    if name == "specversion" {
-        return EventError(
-            "this is a CloudEvent: its content type is application/cloudevents+json, and of several in an array \
-             application/cloudevents-batch+json"
-                .to_owned(),
-        );
-    }
     let plain =
         (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let what = if plain {

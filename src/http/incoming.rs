@@ -217,6 +217,12 @@ fn undone(error: &io::Error, encoding: Encoding, limits: &Limits) -> Problem {
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
             format!("the body is cut off: its {} data has no end", encoding.name())
         }
+        None if encoding == Encoding::Zstd => {
+            format!(
+                "the body is not valid zstd, or wants a window of more than {} MiB",
+                (1_u64 << ZSTD_WINDOW) >> 20
+            )
+        }
         None => format!("the body is not valid {}", encoding.name()),
     };
     Problem::new(Kind::InvalidBody, detail)

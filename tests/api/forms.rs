@@ -1,8 +1,6 @@
 //! Every form that events come in, over real HTTP: what it is taken as, and what becomes of one that is cut off, empty, too
 //! large or mixed up with another.
 
-use std::io::Write;
-
 use async_compression::{
     Level,
     tokio::write::{GzipEncoder, ZstdEncoder},
@@ -358,7 +356,7 @@ async fn the_bound_on_a_body_counts_what_comes_and_what_comes_out_of_it() {
     let mut seed = 1_u64;
     while noise.len() < 8192 {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        noise.write_all(&seed.to_be_bytes()).unwrap();
+        noise.extend(seed.to_be_bytes());
     }
     let large = gzip(&noise).await;
     assert!(large.len() > 4096);
