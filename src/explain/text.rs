@@ -16,11 +16,11 @@ pub fn lines(explanation: &Explanation) -> Vec<String> {
     ];
     if !explanation.rules.is_empty() {
         lines.push("  job_scheduler.job_rules".to_owned());
-        lines.extend(table(4, explanation.rules.iter().map(rule).collect()));
+        lines.extend(table(4, &explanation.rules.iter().map(rule).collect::<Vec<_>>()));
     }
     for topic in &explanation.topics {
         lines.push(format!("  job_scheduler.enricher.topics.{}", topic.topic));
-        lines.extend(table(4, topic.matches.iter().map(entry).collect()));
+        lines.extend(table(4, &topic.matches.iter().map(entry).collect::<Vec<_>>()));
     }
     explanation.jobs.iter().for_each(|told| job(told, 2, "job", &mut lines));
     lines
@@ -75,7 +75,7 @@ fn job(told: &JobTold, indent: usize, heading: &str, lines: &mut Vec<String>) {
         rows.push(vec!["copy lives".to_owned(), format!("{} s", copy.life)]);
     }
     rows.extend(told.cache_keys.iter().map(|key| vec!["copies".to_owned(), key.clone()]));
-    lines.extend(table(indent + 2, rows));
+    lines.extend(table(indent + 2, &rows));
     told.follow_ups.iter().for_each(|told| follow_up(told, indent + 2, lines));
     if told.follow_ups_left_out {
         lines.push(format!("{:1$}(more follow-ups are left out)", "", indent + 2));
@@ -98,7 +98,7 @@ fn follow_up(told: &FollowUp, indent: usize, lines: &mut Vec<String>) {
 }
 
 /// Rows with their columns one below the other.
-fn table(indent: usize, rows: Vec<Vec<String>>) -> Vec<String> {
+fn table(indent: usize, rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|it| it.chars().count()).max();

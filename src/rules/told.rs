@@ -120,7 +120,7 @@ impl RuleSet {
         let rules = self.follow_ups.iter().enumerate();
         let told = rules.map(|(index, rule)| {
             let made = self.follow(rule, job, resources, at);
-            let missing = made.is_some().then(|| rule.missing(job)).unwrap_or_default();
+            let missing = if made.is_some() { rule.missing(job) } else { Vec::new() };
             FollowUpTold { rule: index, mismatches: rule.mismatches(job), made, missing }
         });
         told.collect()

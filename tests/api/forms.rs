@@ -79,7 +79,7 @@ async fn every_form_of_an_event_is_taken_plain_and_compressed() {
     let app = TestApp::embedded().await;
     let data = cloud("5", "alice")["data"].to_string();
     let headers = ce(&cloud("5", "alice"));
-    let forms: [(&str, Vec<(&str, &str)>, String, &str); 6] = [
+    let forms = [
         (JSON, vec![], read(1, "alice").to_string(), "1"),
         (JSON, vec![], json!([read(2, "alice")]).to_string(), "2"),
         (LINES, vec![], format!("{}\n", read(3, "alice")), "3"),
@@ -199,7 +199,12 @@ async fn a_cloud_event_that_is_cut_off_empty_or_mixed_up_is_refused_with_what_is
         "unsupported-media-type",
         "has to be application/json",
     );
-    refused(&post(&app, "text/plain", &borrowed(&binary), "{}").await, 415, "unsupported-media-type", "JSON");
+    refused(
+        &post(&app, "text/plain", &borrowed(&binary), "{}").await,
+        415,
+        "unsupported-media-type",
+        "has to be application/json",
+    );
     refused(
         &post(&app, "application/cloudevents+xml", &[], "<a/>").await,
         415,

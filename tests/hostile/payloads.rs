@@ -69,6 +69,11 @@ async fn a_bomb_is_stopped_before_it_has_come_out() {
         }
         service.serves_others().await;
     }
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", service.process.id())).expect("a process");
+    let highest = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
+    let highest: u64 = highest.trim_matches(|char: char| !char.is_ascii_digit()).parse().expect("KiB");
+    assert!(highest < 160 << 10, "{highest} KiB for bombs of 256 MiB each");
 }
 
 #[tokio::test(flavor = "multi_thread")]
