@@ -10,12 +10,14 @@ use tracing::{info, warn};
 
 mod build;
 mod debts;
+mod explain;
 mod monitor;
 mod reconcile;
 pub(crate) mod replay;
 
 use build::Parts;
 pub use build::{Checked, check};
+pub use explain::explain;
 pub use reconcile::reconcile;
 
 use crate::{

@@ -459,9 +459,10 @@ fn auth(config: &Config) -> Auth {
     Auth::new(config.auth.keys.clone())
 }
 
-fn limits(server: &ServerConfig) -> Limits {
+pub(super) fn limits(server: &ServerConfig) -> Limits {
     Limits {
         body_bytes: server.limits.body,
+        decompressed_bytes: server.limits.decompressed_body,
         events: server.limits.batch,
         header_read: server.limits.header_read_time,
         body_read: server.limits.body_read_time,

@@ -35,6 +35,9 @@ pub struct Limits {
     /// Bytes of a request's body.
     #[serde(deserialize_with = "quantity::size")]
     pub body: usize,
+    /// Bytes of a compressed body once it is decompressed.
+    #[serde(deserialize_with = "quantity::size")]
+    pub decompressed_body: usize,
     /// Events in one request.
     #[serde(deserialize_with = "events")]
     pub batch: usize,
@@ -84,6 +87,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body: 4 << 20,
+            decompressed_body: 16 << 20,
             batch: 10_000,
             header_read_time: Duration::from_secs(10),
             body_read_time: Duration::from_secs(30),

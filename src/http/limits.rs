@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Limits {
     /// The largest body, in bytes.
     pub body_bytes: usize,
+    /// The largest body once it is decompressed, in bytes.
+    pub decompressed_bytes: usize,
     /// Most events in one request.
     pub events: usize,
     /// Request line and headers together, in bytes. Ids and cursors stand in URLs, so a few KiB are needed.
@@ -36,6 +38,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 8 * 1024 * 1024,
+            decompressed_bytes: 16 * 1024 * 1024,
             events: 10_000,
             header_bytes: 32 * 1024,
             header_read: Duration::from_secs(30),

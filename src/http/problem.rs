@@ -138,6 +138,11 @@ impl Problem {
         self
     }
 
+    /// What it says to whom it is not answered over HTTP.
+    pub(super) fn into_detail(self) -> String {
+        self.detail
+    }
+
     /// Lists entities that are not valid.
     pub(super) fn invalid_entities(detail: impl Into<String>, rejected: Vec<Rejection>) -> Self {
         let entry = |Rejection { index, detail }| json!({ "index": index, "detail": detail });

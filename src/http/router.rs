@@ -13,7 +13,7 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    Service, auth, entities, events, health, holders, holdings, invalidations, jobs, log, meta,
+    Service, auth, entities, events, explain, health, holders, holdings, invalidations, jobs, log, meta,
     problem::{Kind, Problem},
     queue, reconciliations, unread,
 };
@@ -33,9 +33,10 @@ const INGEST: Access = Access::Needs(Scope::Ingest);
 const READ: Access = Access::Needs(Scope::Read);
 const ADMIN: Access = Access::Needs(Scope::Admin);
 
-fn table() -> [Route; 19] {
+fn table() -> [Route; 20] {
     [
         post("/v1/events", INGEST, events::post),
+        post("/v1/events/explain", READ, explain::post),
         post("/v1/invalidations", ADMIN, invalidations::post),
         get("/v1/entities", READ, entities::get),
         get("/v1/entities/{resource_type}/{entity_id}", READ, entities::get),

@@ -67,6 +67,12 @@ async fn answers_are_what_the_contract_says() {
     let none = r#"{"entities":[{"resource_type":"Posts","entity_id":""}]}"#;
     for (url, body) in [
         ("/v1/events", "{"),
+        ("/v1/events/explain", "{"),
+        (
+            "/v1/events/explain",
+            r#"[{}, {"action_type":"Read","resource_type":"Posts","entity_id":42,"access_token":"tok-alice"}]"#,
+        ),
+        ("/v1/events/explain", r#"{"action_type":"Update","resource_type":"Posts","entity_id":42}"#),
         ("/v1/invalidations", "{"),
         ("/v1/invalidations", some),
         ("/v1/invalidations", none),
