@@ -128,7 +128,7 @@ async fn measure(arguments: &Arguments) {
         }
     }
     bar.finish_and_clear();
-    rows.sort_by(|one, other| (one.number, one.pinned).cmp(&(other.number, other.pinned)));
+    rows.sort_by_key(|row| (row.number, row.pinned));
     stats::print(&rows);
     if let Some(file) = &arguments.json {
         std::fs::write(file, serde_json::to_vec_pretty(&rows).unwrap()).unwrap();
