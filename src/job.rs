@@ -15,9 +15,11 @@ use crate::{
     secret::HolderId,
 };
 
+mod death;
 mod key;
 mod recheck;
 
+pub use death::{Cause, Death};
 pub(crate) use key::KeyHasher;
 
 /// What a job does; which hook runs it.

@@ -10,7 +10,7 @@ use crate::{
     clause::{Clause, holds},
     clock::Clock,
     hooks::Hooks,
-    job::{Job, JobType},
+    job::{Cause, Job, JobType},
     journal::{Journal, JournalError, Kept, Record, Ref},
     metrics::Metrics,
     queue::{Attempt, JobState, Outcome, Queue, Room, Settled},
@@ -111,7 +111,8 @@ impl Worker {
             Ok(segment) => worker.give_back(&ran, outcome, segment),
             Err(error) => {
                 let error = error.to_string();
-                let failed = Outcome::Failed { error, fan_out: None, waits_for: Box::default() };
+                let cause = Cause::JournalUnwritable;
+                let failed = Outcome::Failed { error, cause, fan_out: None, waits_for: Box::default() };
                 worker.give_back(&Ran { let_go: false, ..ran }, failed, 0);
             }
         };

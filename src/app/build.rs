@@ -27,6 +27,7 @@ use crate::{
         store::StoreConfig,
         workers::WorkersConfig,
     },
+    dead_letters::DeadLetters,
     health::Health,
     hooks::Hooks,
     http::{Auth, Limits, RenderMetrics, Service},
@@ -217,7 +218,15 @@ impl Parts {
             metrics: self.metrics.clone(),
         };
         let limits = limits(server);
+        let dead_letters = DeadLetters {
+            queue: self.queue.clone(),
+            journal: self.journal.clone(),
+            clock: self.clock,
+            health: self.health.clone(),
+            metrics: self.metrics.clone(),
+        };
         Service {
+            dead_letters,
             ingest: Arc::new(ingest),
             queue: self.queue.clone(),
             lookup: Lookup::new(self.relations.clone(), keys.clone()),

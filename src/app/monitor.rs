@@ -87,6 +87,7 @@ async fn look(parts: &Parts, owed_since: &mut OwedSince) {
     parts.losses.let_go().await;
     upkeep::tidy(&parts.queue, &parts.journal, parts.clock.accepted());
     tell_journal(parts);
+    tell_resources(parts);
     if let Some(embedded) = &parts.embedded
         && let Err(error) = embedded.sweep(SWEPT).await
     {
@@ -103,6 +104,15 @@ fn tell_regard(regard: Regard) -> Option<&'static str> {
         }
         Regard::Returning => Some("it was suspect and is being emptied"),
     }
+}
+
+/// Jobs that nobody can do until somebody configures what their copies are called.
+fn tell_resources(parts: &Parts) {
+    let types = parts.queue.without_resource();
+    let told: Vec<String> = types.iter().map(|(name, jobs)| format!("{name} ({jobs} jobs)")).collect();
+    let detail =
+        format!("no entry in resources, so nobody knows the keys of copies, for {}", told.join(", "));
+    parts.health.tell("resources", (!told.is_empty()).then_some(detail));
 }
 
 fn tell_journal(parts: &Parts) {

@@ -40,16 +40,16 @@ pub(crate) async fn give_back(
     let mut jobs = jobs.into_iter().peekable();
     while jobs.peek().is_some() {
         let (mut waiting, mut dead) = (Vec::new(), Vec::new());
-        for ((job, reason), kept) in jobs.by_ref().take(AT_ONCE) {
-            match reason {
+        for ((job, death), kept) in jobs.by_ref().take(AT_ONCE) {
+            match death {
                 None => waiting.push((job, kept)),
-                Some(reason) => dead.push((job, reason, kept)),
+                Some(death) => dead.push((job, death, kept)),
             }
         }
         queue.push_kept(waiting);
-        for (job, reason, kept) in dead {
+        for (job, death, kept) in dead {
             last = last.max(Some(kept.entry.at()));
-            journal.forget(queue.put_dead(job, reason, kept));
+            journal.forget(queue.put_dead(job, death, kept));
         }
         tokio::task::yield_now().await;
     }

@@ -240,5 +240,5 @@ fn done() -> Outcome {
 }
 
 fn failed(error: &HookError) -> Outcome {
-    Outcome::Failed { error: error.to_string(), waits_for: error.waits_for(), fan_out: None }
+    error.outcome(None)
 }

@@ -208,7 +208,7 @@ impl Kit {
 
     /// The next attempt, after this one has failed for the far cache.
     async fn fails_for_the_far_cache(&self, attempt: &Attempt) -> Attempt {
-        let Outcome::Failed { error, fan_out, waits_for } = self.run(attempt).await else {
+        let Outcome::Failed { error, fan_out, waits_for, .. } = self.run(attempt).await else {
             panic!("it failed")
         };
         assert_eq!((&*error, &*waits_for), ("cache far: cache unavailable: refused", &["far".into()][..]));

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::{
-    clock::Clock, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue, reconcile::Reconciliations,
+    clock::Clock, dead_letters::DeadLetters, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue,
+    reconcile::Reconciliations,
 };
 
 mod auth;
 mod body;
 mod connections;
+mod dead_letters;
 mod entities;
 mod events;
 mod explain;
@@ -60,6 +62,8 @@ pub struct Service {
     pub ingest: Arc<Ingest>,
     /// Shows jobs.
     pub queue: Arc<Queue>,
+    /// Looks after those that have failed too often.
+    pub dead_letters: DeadLetters,
     /// Shows who holds what.
     pub lookup: Lookup,
     /// Takes reconciliations.

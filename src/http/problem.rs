@@ -9,6 +9,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    dead_letters::LetterError,
     event::forms::BodyError,
     ingest::{IngestError, Rejection},
     lookup::{HoldersError, HoldingsError},
@@ -31,6 +32,7 @@ pub(super) enum Kind {
     MethodNotAllowed,
     RequestTimeout,
     ReconciliationRunning,
+    JobNotDead,
     BodyTooLarge,
     BatchTooLong,
     UnsupportedMediaType,
@@ -47,7 +49,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 25] = [
         Self::InvalidBody,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -59,6 +61,7 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::ReconciliationRunning,
+        Self::JobNotDead,
         Self::BodyTooLarge,
         Self::BatchTooLong,
         Self::UnsupportedMediaType,
@@ -87,6 +90,7 @@ impl Kind {
             Self::MethodNotAllowed => (405, "method-not-allowed", "The route does not take this method"),
             Self::RequestTimeout => (408, "request-timeout", "The body took too long to arrive"),
             Self::ReconciliationRunning => (409, "reconciliation-running", "A reconciliation is under way"),
+            Self::JobNotDead => (409, "job-not-dead", "The job is no dead letter"),
             Self::BodyTooLarge => (413, "body-too-large", "The body is too large"),
             Self::BatchTooLong => (413, "batch-too-long", "Too many items in one request"),
             Self::UnsupportedMediaType => (415, "unsupported-media-type", "The content type is not taken"),
@@ -195,6 +199,16 @@ impl From<IngestError> for Problem {
                 Self::new(Kind::JournalUnwritable, detail).retry_after(Duration::from_secs(1))
             }
             IngestError::UnknownResources(entities) => Self::invalid_entities(detail, entities),
+        }
+    }
+}
+
+impl From<LetterError> for Problem {
+    fn from(error: LetterError) -> Self {
+        match error {
+            LetterError::Unknown => Self::new(Kind::UnknownJob, error.to_string()),
+            LetterError::NotDead(_) | LetterError::InHand => Self::new(Kind::JobNotDead, error.to_string()),
+            LetterError::NotTaken(error) => error.into(),
         }
     }
 }

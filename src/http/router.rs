@@ -13,7 +13,8 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    Service, auth, entities, events, explain, health, holders, holdings, invalidations, jobs, log, meta,
+    Service, auth, dead_letters, entities, events, explain, health, holders, holdings, invalidations, jobs,
+    log, meta,
     problem::{Kind, Problem},
     queue, reconciliations, unread,
 };
@@ -33,7 +34,7 @@ const INGEST: Access = Access::Needs(Scope::Ingest);
 const READ: Access = Access::Needs(Scope::Read);
 const ADMIN: Access = Access::Needs(Scope::Admin);
 
-fn table() -> [Route; 20] {
+fn table() -> [Route; 24] {
     [
         post("/v1/events", INGEST, events::post),
         post("/v1/events/explain", READ, explain::post),
@@ -47,6 +48,10 @@ fn table() -> [Route; 20] {
         delete("/v1/holders/{holder}", ADMIN, holdings::revoke),
         get("/v1/jobs", READ, jobs::list),
         get("/v1/jobs/{id}", READ, jobs::get),
+        delete("/v1/jobs/{id}", ADMIN, dead_letters::discard),
+        post("/v1/jobs/{id}/retry", ADMIN, dead_letters::retry),
+        post("/v1/jobs/retry", ADMIN, dead_letters::retry_all),
+        post("/v1/jobs/discard", ADMIN, dead_letters::discard_all),
         get("/v1/queue", READ, queue::get),
         post("/v1/reconciliations", ADMIN, reconciliations::post),
         get("/v1/reconciliations/current", ADMIN, reconciliations::current),

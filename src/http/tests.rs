@@ -57,6 +57,7 @@ impl App {
         let queue = Arc::new(queue());
         let mut service = Service {
             ingest: Arc::new(ingest(queue.clone(), health.clone())),
+            dead_letters: dead_letters(queue.clone(), health.clone()),
             queue,
             lookup: index.lookup.clone(),
             reconciliations: Arc::new(Reconciliations::new(Clock::start())),
@@ -93,6 +94,11 @@ fn queue() -> Queue {
     let retry = RetryPolicy { max_attempts: 1, base: Duration::ZERO, cap: Duration::ZERO };
     let limits = QueueLimits { capacity: 10, max_bytes: 1 << 20, finished: 10, aging: Aging::Strict, retry };
     Queue::new(limits, Clock::start())
+}
+
+fn dead_letters(queue: Arc<Queue>, health: Arc<Health>) -> DeadLetters {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    DeadLetters { queue, journal: Arc::new(Volatile), clock: Clock::start(), health, metrics }
 }
 
 /// Takes events by the default rules.

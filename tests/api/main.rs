@@ -33,6 +33,7 @@ mod generations;
 mod holders;
 mod invalidations;
 mod jobs;
+mod letters;
 mod observing;
 mod overhead;
 mod rechecks;

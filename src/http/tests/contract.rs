@@ -15,7 +15,7 @@ use crate::{
         outcome::{Source, entries},
     },
     ingest::QueuedJob,
-    job::{JobId, JobType},
+    job::{Cause, JobId, JobType},
     queue::{JobState, JobView, Tally},
 };
 
@@ -114,6 +114,7 @@ fn view(id: JobId, state: JobState, superseded_by: Option<JobId>) -> JobView {
         priority: 0,
         attempts: 1,
         last_error: Some("timed out".into()),
+        cause: Some(Cause::StoreUnavailable),
         accepted_at: Timestamp(1),
         finished_at: Some(Timestamp(2)),
         superseded_by,
