@@ -25,6 +25,7 @@ pub mod config;
 pub mod enrich;
 pub mod event;
 pub mod fan_out;
+pub mod feed;
 pub mod health;
 pub mod hooks;
 pub mod http;

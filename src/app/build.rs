@@ -27,6 +27,7 @@ use crate::{
         store::StoreConfig,
         workers::WorkersConfig,
     },
+    feed::Feed,
     health::Health,
     hooks::Hooks,
     http::{Auth, Limits, RenderMetrics, Service},
@@ -74,6 +75,7 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) losses: Arc<Losses>,
+    pub(super) feed: Arc<Feed>,
     /// The store is tied to our secret.
     pub(super) is_ours: Arc<AtomicBool>,
     auth: Auth,
@@ -186,6 +188,7 @@ impl Parts {
             metrics,
             clock,
             losses: Arc::new(Losses::new(ground)),
+            feed: Arc::new(Feed::new(&hex::encode(fastrand::u64(..).to_be_bytes()))),
             is_ours: Arc::default(),
             auth: auth(config),
             pools: pools.into(),
@@ -218,6 +221,7 @@ impl Parts {
             journal: self.journal.clone(),
             clock: self.clock,
             metrics: self.metrics.clone(),
+            feed: self.feed.clone(),
             batch: self.batch,
         }
     }
@@ -242,6 +246,8 @@ impl Parts {
             lookup: Lookup::new(self.relations.clone(), keys.clone()),
             reconciliations: self.reconciliations.clone(),
             health: self.health.clone(),
+            feed: self.feed.clone(),
+            streams: Arc::new(Semaphore::new(limits.streams)),
             auth: self.auth.clone(),
             waiting: Arc::new(Semaphore::new(limits.waiting())),
             limits,
@@ -499,6 +505,8 @@ fn limits(server: &ServerConfig) -> Limits {
         header_read: server.limits.header_read_time,
         body_read: server.limits.body_read_time,
         write: server.limits.write_time,
+        streams: server.limits.streams,
+        heartbeat: server.limits.heartbeat,
         connections: u32::try_from(server.limits.connections).unwrap_or(u32::MAX),
         drain: server.grace,
         ..Limits::default()

@@ -103,6 +103,7 @@ impl Chunk<'_> {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
                 fan_out.tally.matched += members.len() as u64;
+                members.iter().for_each(|held| fan_out.removed.add(held.member.holder));
                 self.forget(&members).await?;
                 fan_out.tally.absent += deleted.absent;
             }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::{
-    clock::Clock, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue, reconcile::Reconciliations,
+    clock::Clock, feed::Feed, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue,
+    reconcile::Reconciliations,
 };
 
 mod auth;
@@ -32,6 +33,7 @@ mod queue;
 mod reconciliations;
 mod router;
 mod serve;
+mod stream;
 mod target;
 mod transport;
 mod unread;
@@ -61,6 +63,10 @@ pub struct Service {
     pub reconciliations: Arc<Reconciliations>,
     /// Says whether events can be taken.
     pub health: Arc<Health>,
+    /// Shows what invalidations have done.
+    pub feed: Arc<Feed>,
+    /// Those who look on at a time.
+    pub streams: Arc<Semaphore>,
     /// Says who may ask.
     pub auth: Auth,
     /// How much a request may ask for.

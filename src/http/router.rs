@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     Service, auth, entities, events, health, holders, holdings, invalidations, jobs, log, meta,
     problem::{Kind, Problem},
-    queue, reconciliations, unread,
+    queue, reconciliations, stream, unread,
 };
 use crate::config::auth::Scope;
 
@@ -33,10 +33,11 @@ const INGEST: Access = Access::Needs(Scope::Ingest);
 const READ: Access = Access::Needs(Scope::Read);
 const ADMIN: Access = Access::Needs(Scope::Admin);
 
-fn table() -> [Route; 19] {
+fn table() -> [Route; 20] {
     [
         post("/v1/events", INGEST, events::post),
         post("/v1/invalidations", ADMIN, invalidations::post),
+        get("/v1/invalidations/stream", READ, stream::get),
         get("/v1/entities", READ, entities::get),
         get("/v1/entities/{resource_type}/{entity_id}", READ, entities::get),
         get("/v1/entities/{resource_type}/{entity_id}/holders", READ, holders::list),

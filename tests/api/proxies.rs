@@ -143,7 +143,7 @@ impl Proxy {
             if listens(&client, &address, &mut process).await {
                 return Self { address, backend, client, process, program, folder };
             }
-            println!("{name} has ended: {}", process.output());
+            eprintln!("{name} has ended: {}", process.output());
         }
         panic!("no proxy in {ATTEMPTS} attempts")
     }
