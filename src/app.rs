@@ -97,6 +97,8 @@ impl App {
             stop.cancelled().await;
             // Until then clients are still answered: with 503, where they want something done.
             working.run_until_cancelled(parts.queue.idle()).await;
+            // Or connections would wait for their ends.
+            parts.feed.close();
             closing.cancel();
         };
         let serving = http::serve(listener, http::router(Arc::new(service)), limits, closing.clone(), &tasks);

@@ -27,6 +27,7 @@ pub mod enrich;
 pub mod event;
 pub mod explain;
 pub mod fan_out;
+pub mod feed;
 pub mod health;
 pub mod hooks;
 pub mod http;

@@ -9,6 +9,7 @@ use tracing::{Instrument, debug, debug_span};
 use crate::{
     clause::{Clause, holds},
     clock::Clock,
+    feed::Feed,
     hooks::Hooks,
     job::{Cause, Job, JobType},
     journal::{Journal, JournalError, Kept, Record, Ref},
@@ -36,6 +37,8 @@ pub struct Worker {
     pub clock: Clock,
     /// Counts how they end.
     pub metrics: Arc<Metrics>,
+    /// Is told what fan-outs have done.
+    pub feed: Arc<Feed>,
     /// Jobs that are taken at a time.
     pub batch: usize,
 }
@@ -131,6 +134,9 @@ impl Worker {
             span_of(job).in_scope(|| debug!(%error, "attempt failed"));
         }
         let removed_copies = outcome.removed_copies();
+        if let (Outcome::Done { fan_out: Some(fan_out), .. }, true) = (&outcome, job.job_type.fans_out()) {
+            self.feed.tell(job, fan_out, self.clock.now());
+        }
         let Settled { state, let_go, dead } = self.queue.settle(job.id, outcome, segment, fastrand::f64());
         match state {
             JobState::Done | JobState::Expired => {

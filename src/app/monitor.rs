@@ -102,7 +102,7 @@ fn tell_regard(regard: Regard) -> Option<&'static str> {
         Regard::Suspect => {
             Some("it is suspect: removals leave it out, and all its copies go when it answers again")
         }
-        Regard::Returning => Some("it was suspect and is being emptied"),
+        Regard::Returning => Some("it was suspect: what was in it is being removed, or has yet to expire"),
     }
 }
 

@@ -53,6 +53,12 @@ pub struct Limits {
     /// Connections at a time.
     #[serde(deserialize_with = "connections")]
     pub connections: usize,
+    /// Streams of invalidations at a time.
+    #[serde(deserialize_with = "streams")]
+    pub streams: usize,
+    /// After how long without an event a stream says that it lives.
+    #[serde(deserialize_with = "quantity::some_duration")]
+    pub heartbeat: Duration,
 }
 
 impl Default for ServerConfig {
@@ -93,6 +99,8 @@ impl Default for Limits {
             body_read_time: Duration::from_secs(30),
             write_time: Duration::from_secs(30),
             connections: 1024,
+            streams: 64,
+            heartbeat: Duration::from_secs(15),
         }
     }
 }
@@ -113,4 +121,8 @@ fn events<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error>
 
 fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     quantity::whole("a number of connections", 1..=1_000_000, deserializer)
+}
+
+fn streams<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    quantity::whole("a number of streams", 1..=100_000, deserializer)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{HookError, Hooks, copy_keys, member_of};
 use crate::{
-    caches::Awaited,
+    caches::{Awaited, CopyList, CopyOf},
     clause::{Clause, holds},
     clock::Timestamp,
     event::Entity,
@@ -213,12 +213,14 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
 
 async fn delete_copies(hooks: &Hooks, reads: &[&Read<'_>]) -> Result<(), HookError> {
     let now = hooks.clock.now();
-    let keys = reads
-        .iter()
-        .map(|read| copy_keys(read.resource, &read.job.entity, &read.member, &read.copy.token, now));
-    let keys: Vec<_> = keys.collect::<Option<Vec<_>>>().ok_or(HookError::Unreadable)?.concat();
+    let mut copies = CopyList::default();
+    for Read { job, copy, member, resource } in reads {
+        let keys = copy_keys(resource, &job.entity, member, &copy.token, now);
+        let of = CopyOf { entity: job.entity.clone(), token: copy.token.clone() };
+        copies.add(of, keys.ok_or(HookError::Unreadable)?);
+    }
     let mut removal = hooks.caches.removal();
-    removal.delete(&keys).await;
+    removal.delete(&copies).await;
     removal.failure().map_or(Ok(()), |failure| Err(HookError::Caches(failure)))
 }
 

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{HookError, Hooks, copy_keys, lap};
 use crate::{
-    caches::{CopyKey, Removal},
+    caches::{CopyKey, CopyList, CopyOf, Removal},
     event::{AccessToken, Entity},
     fan_out::FanOut,
     job::Job,
@@ -78,7 +78,7 @@ struct Chunk<'a> {
 struct Plan {
     /// Relationships found.
     matched: u64,
-    copies: Vec<CopyKey>,
+    copies: CopyList,
     members: BTreeMap<Entity, Vec<(Member, Stamp)>>,
     entries: Vec<(Holding, Stamp)>,
 }
@@ -119,14 +119,14 @@ impl Chunk<'_> {
             match (self.copies(&entry.holding), member) {
                 (Ok(copies), Some(member)) => {
                     plan.matched += 1;
-                    plan.copies.extend(copies);
+                    self.add(copies, &entry.holding, &mut plan);
                     if self.drops(&entry.holding, &member) {
                         plan.drop(entry, member);
                     }
                 }
                 // Its copy was deleted with its member, or has ended: only the entry is left.
                 (copies, None) => {
-                    plan.copies.extend(copies.unwrap_or_default());
+                    self.add(copies.unwrap_or_default(), &entry.holding, &mut plan);
                     plan.entries.push((entry.holding, entry.stamp));
                 }
                 (Err(trouble), Some(_)) => {
@@ -138,6 +138,12 @@ impl Chunk<'_> {
             }
         }
         Ok(plan)
+    }
+
+    fn add(&self, keys: Vec<CopyKey>, holding: &Holding, plan: &mut Plan) {
+        if let Some(token) = &self.token {
+            plan.copies.add(CopyOf { entity: holding.entity.clone(), token: token.clone() }, keys);
+        }
     }
 
     /// A recheck is for what may have been filled late; the rest is gone.

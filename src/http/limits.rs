@@ -21,6 +21,10 @@ pub struct Limits {
     pub write: Duration,
     /// Connections served at a time. Where there are more, the one whose client has been silent longest makes room.
     pub connections: u32,
+    /// Streams of invalidations at a time.
+    pub streams: usize,
+    /// After how long without an event a stream says that it lives.
+    pub heartbeat: Duration,
     /// The longest that `Prefer: wait` is granted.
     pub wait: Duration,
     /// How long requests in flight have to finish once the service stops.
@@ -45,6 +49,8 @@ impl Default for Limits {
             body_read: Duration::from_secs(30),
             write: Duration::from_secs(30),
             connections: 4096,
+            streams: 64,
+            heartbeat: Duration::from_secs(15),
             wait: Duration::from_secs(60),
             drain: Duration::from_secs(10),
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::{
-    clock::Clock, dead_letters::DeadLetters, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue,
-    reconcile::Reconciliations,
+    clock::Clock, dead_letters::DeadLetters, feed::Feed, health::Health, ingest::Ingest, lookup::Lookup,
+    queue::Queue, reconcile::Reconciliations,
 };
 
 mod auth;
@@ -38,6 +38,7 @@ mod reading;
 mod reconciliations;
 mod router;
 mod serve;
+mod stream;
 mod target;
 mod transport;
 mod unread;
@@ -70,6 +71,10 @@ pub struct Service {
     pub reconciliations: Arc<Reconciliations>,
     /// Says whether events can be taken.
     pub health: Arc<Health>,
+    /// Shows what invalidations have done.
+    pub feed: Arc<Feed>,
+    /// Those who look on at a time.
+    pub streams: Arc<Semaphore>,
     /// Says who may ask.
     pub auth: Auth,
     /// How much a request may ask for.

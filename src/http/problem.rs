@@ -46,10 +46,11 @@ pub(super) enum Kind {
     JournalUnwritable,
     StoreUnavailable,
     NotByHolder,
+    TooManyStreams,
 }
 
 impl Kind {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 26] = [
         Self::InvalidBody,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -75,6 +76,7 @@ impl Kind {
         Self::JournalUnwritable,
         Self::StoreUnavailable,
         Self::NotByHolder,
+        Self::TooManyStreams,
     ];
 
     fn parts(self) -> (u16, &'static str, &'static str) {
@@ -102,6 +104,7 @@ impl Kind {
             Self::Stopping => (503, "stopping", "The service is stopping"),
             Self::Replaying => (503, "replaying", "The service is starting"),
             Self::JournalUnwritable => (503, "journal-unwritable", "Events cannot be kept"),
+            Self::TooManyStreams => (503, "too-many-streams", "Too many look on"),
             Self::NotByHolder => (501, "not-by-holder", "The index is not kept by holder"),
             Self::StoreUnavailable => (503, "store-unavailable", "The index does not answer"),
         }

@@ -16,7 +16,7 @@ use super::{
     Service, auth, dead_letters, entities, events, explain, health, holders, holdings, invalidations, jobs,
     log, meta,
     problem::{Kind, Problem},
-    queue, reconciliations, unread,
+    queue, reconciliations, stream, unread,
 };
 use crate::config::auth::Scope;
 
@@ -34,11 +34,12 @@ const INGEST: Access = Access::Needs(Scope::Ingest);
 const READ: Access = Access::Needs(Scope::Read);
 const ADMIN: Access = Access::Needs(Scope::Admin);
 
-fn table() -> [Route; 24] {
+fn table() -> [Route; 25] {
     [
         post("/v1/events", INGEST, events::post),
         post("/v1/events/explain", READ, explain::post),
         post("/v1/invalidations", ADMIN, invalidations::post),
+        get("/v1/invalidations/stream", READ, stream::get),
         get("/v1/entities", READ, entities::get),
         get("/v1/entities/{resource_type}/{entity_id}", READ, entities::get),
         get("/v1/entities/{resource_type}/{entity_id}/holders", READ, holders::list),

@@ -62,6 +62,8 @@ impl App {
             lookup: index.lookup.clone(),
             reconciliations: Arc::new(Reconciliations::new(Clock::start())),
             health: Arc::clone(&health),
+            feed: Arc::new(Feed::new("test")),
+            streams: Arc::new(Semaphore::new(1)),
             auth: Auth::default(),
             limits: Limits { body_bytes: 64 * 1024, ..Limits::default() },
             waiting: Arc::new(Semaphore::new(1)),

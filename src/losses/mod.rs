@@ -191,6 +191,7 @@ impl Losses {
         metrics.observe_window(held, early);
         let incomplete = hooks.trust.incomplete_until(hooks.window.now()).is_some();
         metrics.index_incomplete.set(i64::from(incomplete));
+        self.tell_untold();
     }
 
     /// The service ends, and all that it has let go is known.

@@ -23,6 +23,7 @@ use crate::{
     caches::{Cache, Caches},
     clock::{Clock, Timestamp},
     event::Event,
+    feed::Feed,
     health::Health,
     hooks::Hooks,
     ingest::{Ingest, Receipt},
@@ -227,6 +228,7 @@ impl Life {
             journal: self.journal.clone(),
             clock,
             metrics: metrics.clone(),
+            feed: Arc::new(Feed::new("simulated")),
             batch: BATCH,
         };
         if let Some(watch) = around.watch {
