@@ -10,8 +10,9 @@ use std::sync::{
 };
 
 use config::Config;
+use outside::Seen;
 use realm::Realm;
-use world::{Seen, World};
+use world::World;
 
 mod api;
 mod cache;
@@ -19,6 +20,7 @@ mod config;
 mod database;
 mod dice;
 mod failover;
+mod happenings;
 mod holders;
 mod index;
 mod journal;
@@ -27,8 +29,10 @@ mod late_fill;
 mod link;
 mod mutants;
 mod network;
+mod outside;
 mod process;
 mod realm;
+mod scene;
 mod site;
 mod store;
 mod trace;
