@@ -8,7 +8,7 @@ use super::{
     network::Outage,
     scene::entity,
     trace::note,
-    world::{EARLY, HORIZON, LATE, PHASE, World},
+    world::{EARLY, HORIZON, LATE, PHASE, TOKENS, World},
 };
 use crate::event::Entity;
 
@@ -21,6 +21,7 @@ impl World {
             6..=9 if !self.scene.calm => self.fail(at),
             10..=19 => self.write(at, self.dice.pick(&self.scene.written)),
             20..=31 => self.race(at),
+            32..=41 if self.scene.revoked > 0 => self.revoke(at),
             _ => self.read(at, self.wanted()),
         }
     }
@@ -32,10 +33,15 @@ impl World {
         let began = EARLY.saturating_add_signed(dice.signed(0..=20));
         let from = |by: i64| Duration::from_millis(began.saturating_add_signed(by));
         let mut written = 0;
-        self.write(from(written), entity);
+        if !kind.unwritten {
+            self.write(from(written), entity);
+        }
         for gap in kind.writes {
             written += dice.signed(gap.clone());
             self.write(from(written), entity);
+        }
+        for revoked in kind.revocations {
+            self.revoke_one(from(dice.signed(revoked.clone())));
         }
         for like in kind.reads {
             for _ in 0..like.count {
@@ -67,6 +73,27 @@ impl World {
         if !self.scene.calm && dice.chance(350) {
             self.crash(at + dice.millis(5..=45));
         }
+    }
+
+    /// A holder is revoked, and reads about then.
+    fn revoke(self: &Arc<Self>, at: Duration) {
+        let (dice, token) = (&self.dice, self.revoke_one(at));
+        for _ in 0..dice.number(0..=3) {
+            self.read(at + dice.millis(0..=14), Wanted { token, ..self.wanted() });
+        }
+        if !self.scene.calm && dice.chance(250) {
+            self.crash(at + dice.millis(5..=45));
+        }
+    }
+
+    fn revoke_one(self: &Arc<Self>, at: Duration) -> &'static str {
+        let token = TOKENS[self.dice.number(0..=self.scene.revoked - 1) as usize];
+        let api = self.api();
+        self.actors.spawn(async move {
+            tokio::time::sleep(at).await;
+            api.revoke(token).await;
+        });
+        token
     }
 
     fn read(self: &Arc<Self>, at: Duration, wanted: Wanted) {

@@ -5,9 +5,11 @@ use std::time::Duration;
 use super::{
     api::PROVISIONAL,
     cache::Copy,
+    store::Listed,
     trace::note,
     world::{LATE, PHASE, World},
 };
+use crate::{clock::Timestamp, job::Job};
 
 /// A world that is not quiet by then never will be.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -71,8 +73,7 @@ impl World {
                 seen.living += 1;
                 self.check(&copy)?;
             }
-            let unwritten = |copy: &Copy| copy.entity == self.scene.unwritten;
-            let (kept, gone) = cache.kept(unwritten);
+            let (kept, gone) = cache.kept(|copy| self.nobody_touches(copy));
             (seen.kept, seen.gone) = (seen.kept + kept, seen.gone + gone.len());
             if let Some(gone) = gone.first().filter(|_| self.scene.calm) {
                 return Err(format!("gone for no reason: {gone:?}"));
@@ -86,12 +87,33 @@ impl World {
         if copy.version < newest {
             return Err(format!("stale, {newest} is committed: {copy:?}"));
         }
-        // The store's clock is ahead.
-        let tracked = self.store.tracked_until(&copy.entity, &copy.member);
-        let ahead = self.store.ahead_of(&self.clock);
-        match tracked {
-            Some(until) if until.before(ahead) >= copy.expires_at => Ok(()),
-            _ => Err(format!("untracked, only until {tracked:?} less {ahead:?}: {copy:?}")),
+        if copy.session < self.revocations(copy) {
+            return Err(format!("outlives the revocation of its holder: {copy:?}"));
         }
+        let tracked = self.store.tracked_until(&copy.entity, &copy.member);
+        self.lasts(copy, "untracked", tracked)?;
+        match self.store.listed_until(&copy.entity, &copy.member) {
+            Listed::Nowhere => Ok(()),
+            Listed::Until(listed) => self.lasts(copy, "not listed as its holder's", listed),
+        }
+    }
+
+    /// Something lasts as long as a copy. The store's clock is ahead.
+    fn lasts(&self, copy: &Copy, otherwise: &str, until: Option<Timestamp>) -> Result<(), String> {
+        let ahead = self.store.ahead_of(&self.clock);
+        match until {
+            Some(until) if until.before(ahead) >= copy.expires_at => Ok(()),
+            _ => Err(format!("{otherwise}, only until {until:?} less {ahead:?}: {copy:?}")),
+        }
+    }
+
+    /// Whether a copy has no reason to go: nobody writes what it shows, or has revoked who holds it.
+    fn nobody_touches(&self, copy: &Copy) -> bool {
+        copy.entity == self.scene.unwritten && self.revocations(copy) == 0
+    }
+
+    /// How often a copy's holder was revoked.
+    fn revocations(&self, copy: &Copy) -> u64 {
+        self.database.version(&Job::of_holder(copy.member.holder), Duration::ZERO)
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Scene {
     pub(super) unwritten: Entity,
     pub(super) authors: u64,
     pub(super) users: u64,
+    /// The first so many of them may be revoked.
+    pub(super) revoked: u64,
     pub(super) pages: u64,
     /// Of a thousand steps of an API.
     pub(super) mortality: u64,
@@ -22,9 +24,9 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    pub(super) fn of(dice: &Dice, realm: Realm) -> Self {
+    pub(super) fn of(dice: &Dice, seed: u64) -> Self {
         let kinds = ["Posts", "Notes", "Items"];
-        let calm = dice.chance(150) && realm != Realm::Failover && realm != Realm::Loss;
+        let calm = dice.chance(150) && !Realm::of(seed).loses();
         let kind = *dice.pick(&kinds);
         let (other, unwritten) = (*dice.pick(&kinds), *dice.pick(&kinds));
         let mut written = vec![entity(kind, 1), entity(other, 2)];
@@ -33,12 +35,16 @@ impl Scene {
         if kind == "Posts" || other == "Posts" {
             written.extend(authors.clone().map(|author| entity("Feeds", author)));
         }
+        let (users, revokes) = (dice.number(1..=3), Realm::revokes(seed));
+        // One of them stays.
+        let users = if revokes { users.max(2) } else { users };
         Self {
             calm,
             written,
             unwritten: entity(unwritten, 99),
             authors: *authors.end(),
-            users: dice.number(1..=3),
+            users,
+            revoked: if revokes { users - 1 } else { 0 },
             pages: dice.number(0..=2),
             mortality: if calm || dice.chance(300) { 0 } else { 15 },
             apis: (0..3).map(|_| dice.millis(0..=SKEW)).collect(),
@@ -54,6 +60,7 @@ impl Scene {
             unwritten: entity(kind.resource_type, 99),
             authors: 7,
             users: kind.users,
+            revoked: if kind.revocations.is_empty() { 0 } else { 1 },
             pages: kind.pages,
             mortality: kind.mortality,
             apis: (0..3).map(|_| dice.millis(0..=SKEW)).collect(),

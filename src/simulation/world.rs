@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -18,9 +17,10 @@ use super::{
     database::Database,
     dice::Dice,
     kinds::{Kind, Tempo, Told},
+    message::{Message, send},
     network::{Network, Outage},
     outside::Seen,
-    process::{Process, Surroundings, send, skewed},
+    process::{Process, Surroundings, skewed},
     realm::Realm,
     scene::Scene,
     store::SimStore,
@@ -38,6 +38,8 @@ pub(super) const SKEW: u64 = 8;
 const LAG: u64 = 30;
 /// The shorter `horizon` of those that are configured.
 pub(super) const HORIZON: u64 = 600;
+/// Users' tokens.
+pub(super) const TOKENS: [&str; 3] = ["tok-alice", "tok-bob", "tok-carol"];
 const PHASES: usize = 2;
 /// A phase's actions begin within this, in milliseconds.
 pub(super) const PHASE: u64 = 160;
@@ -75,7 +77,7 @@ impl World {
         let (dice, clock) = (Dice::of(seed), Clock::simulated(Timestamp(DAWN)));
         let trace = Trace::new(traced, clock);
         let (realm, kind) = (Realm::of(seed), Kind::of(seed));
-        let scene = kind.map_or_else(|| Scene::of(&dice, realm), |kind| Scene::of_kind(kind, &dice));
+        let scene = kind.map_or_else(|| Scene::of(&dice, seed), |kind| Scene::of_kind(kind, &dice));
         let tempo = kind.map_or_else(|| tempo_of(&dice), |kind| kind.tempo);
         let network = Network::new(dice.clone(), trace.clone(), scene.calm, tempo);
         let count = if realm == Realm::LateFill { 2 } else { dice.number(1..=2) as usize };
@@ -86,6 +88,7 @@ impl World {
         let of_store = Clock::simulated(skewed(clock.now(), dice.millis(0..=skew)));
         let page = kind.map_or_else(|| *dice.pick(&[1, 2, 100]), |kind| kind.page);
         let store = SimStore::new(Some(network.clone()), of_store, page);
+        let store = if Realm::revokes(seed) { store.by_holder() } else { store };
         let around = Surroundings {
             network: network.clone(),
             config: config.clone(),
@@ -130,7 +133,7 @@ impl World {
                 Some(kind) => self.happen_as(kind),
                 None => (0..self.dice.number(8..=20)).for_each(|_| self.happen()),
             }
-            if self.processes.iter().any(|process| process.watches()) {
+            if self.realm.loses() {
                 self.disturb();
             }
             self.until_quiet().await?;
@@ -170,8 +173,7 @@ impl World {
             true => self.scene.unwritten.clone(),
             false => dice.pick(&self.scene.written).clone(),
         };
-        let tokens = ["tok-alice", "tok-bob", "tok-carol"];
-        let token = tokens[dice.number(0..=self.scene.users - 1) as usize];
+        let token = TOKENS[dice.number(0..=self.scene.users - 1) as usize];
         Wanted { entity, token, page: dice.number(0..=self.scene.pages), like: None }
     }
 
@@ -210,17 +212,17 @@ impl World {
     }
 
     /// At times a message arrives twice, the second time much later perhaps.
-    pub(super) fn repeat(self: &Arc<Self>, event: &Value) {
+    pub(super) fn repeat(self: &Arc<Self>, message: &Message) {
         if self.scene.calm || !self.dice.chance(80) {
             return;
         }
         let later = if self.dice.chance(150) { HORIZON + 100 } else { 60 };
-        let (world, event) = (self.clone(), event.to_string());
+        let (world, message) = (self.clone(), message.clone());
         self.actors.spawn(async move {
             world.network.pause(later).await;
             let process = world.dice.pick(&world.processes);
             // Nobody cares for the answer.
-            let _ = send(&world.network, process, event).await;
+            let _ = send(&world.network, process, message).await;
         });
     }
 }
