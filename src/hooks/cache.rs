@@ -168,7 +168,8 @@ fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: Timestamp) 
     let by_entity = judge(time, recorded.stale, now, margins);
     let by_loss = judge(time, hooks.trust.stale(now, margins), now, margins);
     let by_read = judge_given(time, recorded.generation);
-    let by_holder = judge_revoked(time, recorded.revoked, margins.guard);
+    let revoked = recorded.revoked.filter(|_| holds(Clause::RevocationTested));
+    let by_holder = judge_revoked(time, revoked, margins.guard);
     let known = [by_entity, by_read, by_holder].into_iter().find_map(Verdict::reason);
     let lost = || by_loss.reason().map(|_| Reason::IndexLost);
     let aged = || (time == ReadTime::default() && has_aged(read, now)).then_some(Reason::OlderThanHorizon);

@@ -80,7 +80,7 @@ impl Hooks {
         let delay = match job.job_type {
             JobType::Cache | JobType::Invalidate => self.resource(&job.entity).ok()?.recheck,
             // Whatever the holder holds has been filled by then.
-            JobType::Revoke => self.resources.longest_recheck(),
+            JobType::Revoke => self.resources.longest_recheck().filter(|_| holds(Clause::RevokedAgain)),
         };
         Some(job.again(delay.filter(|_| !job.recheck)?, self.clock.accepted()))
     }
