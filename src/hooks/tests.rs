@@ -225,7 +225,7 @@ impl Kit {
 
     async fn is_done(&self, attempt: &Attempt) -> Vec<Job> {
         match self.run(attempt).await {
-            Outcome::Done { follow_ups, .. } => follow_ups,
+            Outcome::Done { follow_ups, .. } | Outcome::Evicted { ending: None, follow_ups } => follow_ups,
             other => panic!("{other:?}"),
         }
     }

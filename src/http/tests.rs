@@ -78,6 +78,11 @@ impl App {
         Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
+    /// Of an answer whose body may go on for ever.
+    async fn status(&self, request: Request<Body>) -> StatusCode {
+        self.router.clone().oneshot(request).await.unwrap().status()
+    }
+
     async fn get(&self, url: &str) -> Answer {
         self.send(Request::get(url).body(Body::empty()).unwrap()).await
     }
