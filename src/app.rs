@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 mod build;
 mod debts;
+mod explain;
 mod monitor;
 mod reconcile;
 pub(crate) mod replay;
@@ -17,6 +18,7 @@ mod servers;
 
 use build::Parts;
 pub use build::{Checked, check};
+pub use explain::explain;
 pub use reconcile::reconcile;
 
 use crate::{
@@ -103,6 +105,8 @@ impl App {
             stop.cancelled().await;
             // Until then clients are still answered: with 503, where they want something done.
             working.run_until_cancelled(parts.queue.idle()).await;
+            // Or connections would wait for their ends.
+            parts.feed.close();
             closing.cancel();
         };
         let serving = http::serve(listener, http::router(Arc::new(service)), limits, closing.clone(), &tasks);

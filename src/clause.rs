@@ -118,6 +118,26 @@ clauses! {
     KeptUntilEnded,
     /// 5: what is accepted is kept first.
     AcceptedWhenKept,
+    /// 10: the holder's own `stale` is written before what they hold is read.
+    RevokedBeforeEntries,
+    /// 10: a recording tests it.
+    RevocationTested,
+    /// 10, 3: a read that began within `guard` after it is evicted.
+    RevocationGuard,
+    /// 10, 4: a generation counts as the time that it is, and of two times the earlier.
+    RevokedByEarlierTime,
+    /// 10, 5: a read with neither time nor generation is evicted if there is any.
+    UndatedRevoked,
+    /// 10, 3: it lives as long as any entity's `stale`.
+    RevokedOutlivesHorizon,
+    /// 10: of a relationship that is gone the copy is deleted as well.
+    LeftOverDeleted,
+    /// 10, 6: entries are dropped where their copies are gone from every cache.
+    EntriesAfterDeletion,
+    /// 10, 11: a revocation is done again where caches fill late.
+    RevokedAgain,
+    /// 10, 14: entries linger as long as relationships do.
+    EntriesLinger,
     /// 11: what is removed is removed again later, where caches fill late.
     Recheck,
     /// 11: until then relationships are kept.
@@ -165,6 +185,18 @@ clauses! {
         SurvivorKeptMerged,
         /// 9: replay merges as superseding does.
         ReplayMerges,
+        /// 10: a recording writes the holder's entry.
+        EntryWritten,
+        /// 10: the member is written before the entry.
+        MemberBeforeEntry,
+        /// 10: the entry is written before the holder's own `stale` is read.
+        EntryBeforeRevoked,
+        /// 10, 2: an entry's expiry is never shortened.
+        EntryNeverShortened,
+        /// 10, 3: the holder's own `stale` never moves back.
+        RevokedNeverBack,
+        /// 10, 6: an entry is dropped only as it was read.
+        EntryDroppedByStamp,
         /// 13: every operation ends with a look at the marker.
         MarkerChecked,
         /// 14: a server that is another one is looked at before it is used.

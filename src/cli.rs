@@ -29,6 +29,7 @@ pub struct Cli {
     command: Option<Command>,
 }
 
+mod explain;
 mod reconcile;
 
 #[derive(Subcommand, Debug)]
@@ -37,6 +38,8 @@ enum Command {
     Serve,
     /// Checks the configuration whole and says what is wrong with it.
     Check,
+    /// Says what would come of events, and why: which rules match, which jobs they make, what follows. Nothing is queued.
+    Explain(explain::Options),
     /// Compares index and caches: copies that no relationship tracks are recorded or evicted, relationships without a
     /// copy are dropped.
     Reconcile(reconcile::Options),
@@ -56,6 +59,7 @@ impl Cli {
         match self.command.unwrap_or(Command::Serve) {
             Command::Serve => serve(load(config)?),
             Command::Check => check(&load(config)?),
+            Command::Explain(options) => explain::run(&load(config)?, &options),
             Command::Reconcile(options) => reconcile::run(&load(config)?, &options),
             Command::HashKey => print_hash(),
             Command::Healthcheck => healthcheck(&load(config)?),

@@ -1,6 +1,7 @@
 //! What the API posts (DESIGN 3), parsed on construction: an [`Event`] that exists is a valid one.
 //!
-//! [`Event::parse`] reads one event; [`forms`] takes a request's body apart into events, one form a function.
+//! [`Event::parse`] reads one event; [`forms`] takes a request's body apart into events, one form a function; [`cloud`] does that
+//! for CloudEvents.
 
 use std::{fmt, time::Duration};
 
@@ -9,6 +10,7 @@ use zeroize::Zeroize;
 
 use crate::clock::Timestamp;
 
+pub mod cloud;
 mod field;
 pub mod forms;
 mod parse;

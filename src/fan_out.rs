@@ -6,6 +6,7 @@ use crate::{
     clause::{Clause, holds},
     queue::Tally,
     relations::Position,
+    secret::HolderId,
 };
 
 /// A lap around all positions. It may begin anywhere, so that starting again does not put off the members ahead.
@@ -31,6 +32,39 @@ pub struct FanOut {
     pub has_unnamed: bool,
     /// What it did so far; what failed is counted for this lap alone.
     pub tally: Tally,
+    /// Whose copies are gone from every cache.
+    pub removed: Removed,
+}
+
+/// Holders to be named when a fan-out has come to its end: some, however many there are.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Removed {
+    named: Vec<HolderId>,
+    more: bool,
+}
+
+/// Holders that are named. A fan-out that waits has none of them, or has removed their copies already.
+const NAMED: usize = 100;
+
+impl Removed {
+    /// The copies of a holder are gone. One with several is named once.
+    pub fn add(&mut self, holder: HolderId) {
+        match (self.named.contains(&holder), self.named.len() < NAMED) {
+            (true, _) => {}
+            (false, true) => self.named.push(holder),
+            (false, false) => self.more = true,
+        }
+    }
+
+    /// Those that are named.
+    pub fn ids(&self) -> impl Iterator<Item = HolderId> {
+        self.named.iter().copied()
+    }
+
+    /// Whether there are more.
+    pub fn has_more(&self) -> bool {
+        self.more
+    }
 }
 
 /// How far a resolver has been asked for an entity's holders.

@@ -11,6 +11,7 @@ use crate::{
     clock::Clock,
     enrich::Enrichment,
     event::{Entity, Event, EventError},
+    explain::{Explainer, Explanation},
     health::Health,
     job::{Accepted, Job, JobId, JobKey, JobType},
     journal::{Journal, JournalError, Kept, Record},
@@ -136,6 +137,18 @@ impl Ingest {
         receipt.jobs = jobs;
         self.count(&receipt);
         Ok((receipt, ended(watch, wait).await))
+    }
+
+    /// Says what [`Ingest::accept`] would make of events, and why. Nothing is queued or counted.
+    pub fn explain(&self, events: Vec<Result<Event, EventError>>) -> Vec<Explanation> {
+        let holder_id = |token: &_| self.keys.holder_id(token);
+        let enrichment = Enrichment { rules: &self.rules, resources: &self.resources, holder_id: &holder_id };
+        Explainer { enrichment, at: self.clock.accepted(), knows_secret: true }.explain(events)
+    }
+
+    /// Whether a resource type has an entry in the configuration.
+    pub fn knows(&self, resource_type: &str) -> bool {
+        self.resources.get(resource_type).is_some()
     }
 
     /// Queues an invalidation for each entity. `wait` as in [`Ingest::accept`]; with what they did in all.

@@ -16,9 +16,11 @@ use crate::{
     trace::Trace,
 };
 
+mod death;
 mod key;
 mod recheck;
 
+pub use death::{Cause, Death};
 pub(crate) use key::KeyHasher;
 
 /// What a job does; which hook runs it.
@@ -81,6 +83,12 @@ impl JobId {
     /// The id as a number.
     pub fn as_u128(self) -> u128 {
         self.0.as_u128()
+    }
+
+    /// When it was made.
+    pub fn at(self) -> Timestamp {
+        let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |time| time.to_unix());
+        Timestamp(seconds * 1000 + u64::from(nanos / 1_000_000))
     }
 
     /// The id of a number that [`JobId::as_u128`] gave.

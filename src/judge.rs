@@ -138,8 +138,12 @@ pub fn judge(read: ReadTime, stale: Option<Stale>, now: Timestamp, margins: Marg
 pub fn judge_revoked(read: ReadTime, revoked: Option<Timestamp>, guard: Duration) -> Verdict {
     let Some(revoked) = revoked else { return Verdict::Keep };
     let asked_at = read.generation.filter(|generation| *generation != ANY_STALE).map(Timestamp);
-    match [read.occurred_at, asked_at].into_iter().flatten().min() {
+    let guard = if holds(Clause::RevocationGuard) { guard } else { Duration::ZERO };
+    let times = [read.occurred_at, asked_at].into_iter().flatten();
+    let began = if holds(Clause::RevokedByEarlierTime) { times.min() } else { times.max() };
+    match began {
         Some(began) if began > revoked.after(guard) => Verdict::Keep,
+        None if !holds(Clause::UndatedRevoked) => Verdict::Keep,
         _ => Verdict::Evict(Reason::Revoked),
     }
 }

@@ -4,7 +4,7 @@
 //! [`rules`] where they go and [`enrich`] what jobs they make, and pushes these to the [`queue`], which knows their order.
 //! A [`worker`] takes many at a time and runs each by its hook ([`hooks`]): `cache` records in [`relations`] that a holder has
 //! a copy, `invalidate` walks an entity's holders and removes their copies from [`caches`], `revoke` all that one holder holds. A hook answers with an outcome;
-//! jobs that follow from it go back to the queue. Who holds what is shown by [`lookup`]. [`app`] wires all of this, and
+//! jobs that follow from it go back to the queue. What would come of an event, and why, is told by [`explain`]. Who holds what is shown by [`lookup`]. [`app`] wires all of this, and
 //! [`cli`] starts it.
 
 #[cfg(test)]
@@ -22,9 +22,12 @@ mod clause;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dead_letters;
 pub mod enrich;
 pub mod event;
+pub mod explain;
 pub mod fan_out;
+pub mod feed;
 pub mod health;
 pub mod hooks;
 pub mod http;

@@ -61,6 +61,8 @@ pub struct Metrics {
     let_go_early: IntGauge,
     cache_owed: IntGaugeVec,
     cache_suspect: IntGaugeVec,
+    dead_letters: IntGaugeVec,
+    dead_letters_settled: IntCounterVec,
 }
 
 impl Metrics {
@@ -120,6 +122,12 @@ impl Metrics {
                 "Whether a cache was owed too much, and has not been emptied since",
                 &["cache"],
             )?,
+            dead_letters: make.gauges("dead_letters", "Dead letters", &["reason"])?,
+            dead_letters_settled: make.counters(
+                "dead_letters_settled_total",
+                "Dead letters that were retried or discarded",
+                &["fate"],
+            )?,
             connections: make.gauges("redis_connections", "Connections to Redis", &["pool", "state"])?,
             index_losses: make.counter("index_losses_total", "Times that the index was lost")?,
             index_incomplete: make
@@ -162,6 +170,11 @@ impl Metrics {
         self.job_run.with_label_values(&[job_type.as_str()]).observe(ran.as_secs_f64());
     }
 
+    /// So many dead letters met this fate.
+    pub fn dead_letters(&self, fate: &str, count: usize) {
+        self.dead_letters_settled.with_label_values(&[fate]).inc_by(count as u64);
+    }
+
     /// A cache was asked to delete copies.
     pub fn copies(&self, cache: &str, tally: &Tally) {
         for (outcome, count) in
@@ -175,6 +188,10 @@ impl Metrics {
     pub fn observe_queue(&self, view: &QueueView) {
         for (state, count) in [("queued", view.queued), ("running", view.running), ("dead", view.dead)] {
             self.queue_jobs.with_label_values(&[state]).set(gauge(count));
+        }
+        self.dead_letters.reset();
+        for (cause, count) in &view.dead_by_cause {
+            self.dead_letters.with_label_values(&[cause.as_str()]).set(gauge(*count));
         }
         self.queue_depth.reset();
         for (priority, count) in &view.by_priority {

@@ -82,6 +82,12 @@ impl Resources {
         self.0.values().filter_map(|resource| resource.recheck).max()
     }
 
+    /// How long any copy lives at most, in a cache that fills late, too.
+    pub fn longest_life(&self) -> Duration {
+        let life = |resource: &Resource| resource.ttl + resource.guard + resource.recheck.unwrap_or_default();
+        self.0.values().map(life).max().unwrap_or_default()
+    }
+
     /// Every resource with its type, in the order of types.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Resource)> {
         self.0.iter().map(|(resource_type, resource)| (&**resource_type, resource))

@@ -15,11 +15,13 @@ use crate::{caches::CopyKey, event::AccessToken};
 
 pub(crate) mod braces;
 pub(crate) mod glob;
+pub(crate) mod request;
 mod reverse;
 mod variant;
 
 pub use braces::TemplateError;
 pub use glob::Glob;
+pub use request::{Named, RequestTemplate, UrlTemplate};
 pub use reverse::{Reading, Readings};
 pub use variant::{Templates, VariantError};
 
@@ -39,8 +41,9 @@ enum Part {
     AccessToken(Filter),
 }
 
+/// What is done to a value before it is put in its place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Filter {
+pub(crate) enum Filter {
     Plain,
     /// Lowercase hex of the SHA-256.
     Sha256,
@@ -154,10 +157,7 @@ impl fmt::Display for KeyTemplate {
 
 impl Part {
     fn parse(inside: &str, known: &'static [&'static str]) -> Result<Self, TemplateError> {
-        let (name, filter) = match inside.split_once(':') {
-            Some((name, filter)) => (name, Filter::parse(filter)?),
-            None => (inside, Filter::Plain),
-        };
+        let (name, filter) = Filter::split(inside)?;
         match name {
             _ if !known.contains(&name) => Err(TemplateError::unknown(name, known)),
             "entity_id" => Ok(Self::EntityId(filter)),
@@ -180,6 +180,14 @@ impl Part {
 }
 
 impl Filter {
+    /// The name in a placeholder, and its filter.
+    fn split(inside: &str) -> Result<(&str, Self), TemplateError> {
+        Ok(match inside.split_once(':') {
+            Some((name, filter)) => (name, Self::parse(filter)?),
+            None => (inside, Self::Plain),
+        })
+    }
+
     fn parse(name: &str) -> Result<Self, TemplateError> {
         match name {
             "sha256" => Ok(Self::Sha256),

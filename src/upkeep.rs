@@ -25,16 +25,20 @@ pub fn tidy(queue: &Arc<Queue>, journal: &Arc<dyn Journal>, now: Accepted) {
 /// Writes a job as it is now; what was kept of it before is let go when that is safe.
 pub fn keep_anew(queue: &Arc<Queue>, journal: &Arc<dyn Journal>, anew: KeepAnew, now: Accepted) {
     let entry = EntryId::again(now.now);
-    let kept = Kept { job: &anew.job, dead: anew.dead.as_deref(), entry };
+    let kept = Kept { job: &anew.job, dead: anew.dead.as_ref(), entry };
     let record = match Record::new([kept], Vec::new(), now) {
         Ok(record) => record,
-        Err(error) => return warn!(job.id = %anew.job.id, %error, "a job could not be written again"),
+        Err(error) => {
+            queue.not_kept_anew(&anew);
+            return warn!(job.id = %anew.job.id, %error, "a job could not be written again");
+        }
     };
     let (queue, again) = (queue.clone(), Arc::downgrade(journal));
     let then = move |written| {
-        // Where it could not be written, what was kept before stays.
-        if let (Ok(segment), Some(journal)) = (written, again.upgrade()) {
-            journal.forget(queue.kept_anew(&anew, Ref { entry, segment }));
+        match (written, again.upgrade()) {
+            (Ok(segment), Some(journal)) => journal.forget(queue.kept_anew(&anew, Ref { entry, segment })),
+            // What was kept before stays.
+            _ => queue.not_kept_anew(&anew),
         }
     };
     journal.write(record, Box::new(then));
@@ -60,7 +64,7 @@ mod tests {
     use crate::{
         clock::{Clock, Timestamp},
         event::Entity,
-        job::{JobKey, JobType},
+        job::{Cause, Death, JobKey, JobType},
         journal::{Log, Replayed, Settings},
         queue::{Aging, Outcome, QueueLimits, RetryPolicy, Room},
         secret::{Keys, Secret},
@@ -100,7 +104,7 @@ mod tests {
         }
 
         /// What another process would find after this one has died.
-        fn crash(self) -> Vec<(JobId, Option<Box<str>>)> {
+        fn crash(self) -> Vec<(JobId, Option<Death>)> {
             drop(self.journal);
             let Replayed { jobs, damage } = open(&self.folder).replay().unwrap();
             assert_eq!(damage, []);
@@ -153,10 +157,11 @@ mod tests {
         for outcome in [
             Outcome::Failed {
                 error: "store unavailable".to_owned(),
+                cause: Cause::StoreUnavailable,
                 fan_out: None,
                 waits_for: Box::default(),
             },
-            Outcome::Evicted { ending: crate::queue::Ending::Dead, follow_ups: Vec::new() },
+            Outcome::Evicted { ending: Some(crate::queue::Ending::Dead), follow_ups: Vec::new() },
         ] {
             let taken = kit.queue.take(Room { jobs: 1, fan_outs: 1 }).await;
             let settled = kit.queue.settle(taken[0].job.id, outcome, 0, 0.0);
@@ -166,7 +171,10 @@ mod tests {
             }
         }
         kit.accept(&Job { key: JobKey(2), ..job(JobType::Cache) }).await;
-        assert!(kit.crash().contains(&(letter.id, Some("store unavailable".into()))));
+        let found = kit.crash();
+        let (_, death) = found.iter().find(|(id, _)| *id == letter.id).unwrap();
+        let Death { cause, error, attempts, .. } = death.clone().unwrap();
+        assert_eq!((cause, &*error, attempts), (Cause::StoreUnavailable, "store unavailable", 1));
     }
 
     #[tokio::test]
@@ -180,7 +188,7 @@ mod tests {
             if !still_kept {
                 kit.journal.forget(std::mem::take(&mut kept));
             }
-            let finished = Finished { job: taken.job, kept, epoch: 0 };
+            let finished = Finished { job: taken.job, kept, epoch: 0, removed_copies: true };
             run_again(&kit.queue, &kit.journal, finished, kit.clock.accepted());
             assert_eq!(kit.queue.view().queued, 1);
             // What is written after it comes after its end, too.

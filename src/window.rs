@@ -59,6 +59,8 @@ pub struct Finished {
     pub kept: Vec<Ref>,
     /// [`Trust::epoch`] when its last attempt began.
     pub epoch: u64,
+    /// Whether copies were deleted for it. If not, no cache has had to do with it.
+    pub removed_copies: bool,
 }
 
 /// What becomes of a job that is done.
@@ -95,8 +97,8 @@ struct Held {
 struct Seen {
     /// When the last look began that found it as it was before.
     same: Timestamp,
-    /// Since when it is away. What ended after that had nothing to do with it.
-    away: Option<Timestamp>,
+    /// Whether nothing is held for it: when it answers again, all that is in it goes.
+    given_up: bool,
     /// When the last job ended that was let go and may have had to do with it.
     let_go: Timestamp,
 }
@@ -126,6 +128,13 @@ impl Window {
         seen.let_go = seen.let_go.max(let_go);
     }
 
+    /// A job became a dead letter then, in an earlier life: its copy was deleted, and it will not be run again.
+    pub fn died(&self, at: Timestamp) {
+        for (_, seen) in self.lock().servers.iter_mut().filter(|(name, _)| &***name != STORE) {
+            seen.let_go = seen.let_go.max(at);
+        }
+    }
+
     /// What came of an earlier life has been seen to: from here on it is what this one has let go that counts.
     pub fn begin(&self, server: &str) {
         let now = self.now();
@@ -150,7 +159,7 @@ impl Window {
             return Kept::Again(finished);
         }
         if state.span.is_zero() {
-            state.let_go(at, &finished.job);
+            state.let_go(at, finished.removed_copies);
             return Kept::Go(finished.kept);
         }
         if !holds(Clause::Held) {
@@ -170,15 +179,14 @@ impl Window {
     /// A look that began then found the server as it was before.
     pub fn same(&self, server: &str, began: Timestamp) {
         if let Some(seen) = self.lock().servers.get_mut(server) {
-            (seen.same, seen.away) = (began, None);
+            (seen.same, seen.given_up) = (began, false);
         }
     }
 
-    /// The server could not be looked at.
-    pub fn away(&self, server: &str) {
-        let now = self.now();
+    /// The server is away, and is to be emptied when it is back.
+    pub fn give_up(&self, server: &str) {
         if let Some(seen) = self.lock().servers.get_mut(server) {
-            seen.away.get_or_insert(now);
+            seen.given_up = true;
         }
     }
 
@@ -232,34 +240,29 @@ impl Window {
 impl State {
     fn is_ripe(&self, held: &Held) -> bool {
         self.servers.iter().all(|(name, seen)| {
-            held.at.after(self.span) <= seen.same || self.is_none_of(name, seen, held.at, &held.finished.job)
+            let is_over = seen.given_up || held.at.after(self.span) <= seen.same;
+            is_over || !concerns(name, held.finished.removed_copies)
         })
-    }
-
-    /// Whether a job that ended then had nothing to do with a server, which was away. What needs a server and has ended was
-    /// done on it, whatever the last look has found: it may have come back since. What was under way when it went away may
-    /// still have been done.
-    fn is_none_of(&self, server: &str, seen: &Seen, at: Timestamp, job: &Job) -> bool {
-        let is_needed = server == STORE || job.job_type.fans_out();
-        !is_needed && seen.away.is_some_and(|away| away.after(self.span) < at)
     }
 
     fn pop(&mut self) -> Option<Held> {
         let held = self.held.pop_front()?;
         self.bytes -= held.bytes;
-        self.let_go(held.at, &held.finished.job);
+        self.let_go(held.at, held.finished.removed_copies);
         Some(held)
     }
 
-    fn let_go(&mut self, at: Timestamp, job: &Job) {
-        let mut servers = std::mem::take(&mut self.servers);
-        for (name, seen) in &mut servers {
-            if !self.is_none_of(name, seen, at, job) {
-                seen.let_go = seen.let_go.max(at);
-            }
+    fn let_go(&mut self, at: Timestamp, removed_copies: bool) {
+        for (_, seen) in self.servers.iter_mut().filter(|(name, _)| concerns(name, removed_copies)) {
+            seen.let_go = seen.let_go.max(at);
         }
-        self.servers = servers;
     }
+}
+
+/// Whether a job had to do with a server. What has ended was done on every cache that it concerns, whatever the last look
+/// at one has found.
+fn concerns(server: &str, removed_copies: bool) -> bool {
+    server == STORE || removed_copies
 }
 
 #[cfg(test)]
@@ -302,7 +305,12 @@ mod tests {
             recheck: false,
             trace: None,
         };
-        Finished { job: Arc::new(job), kept: vec![Ref { entry: EntryId::first(id), segment: 1 }], epoch: 0 }
+        Finished {
+            job: Arc::new(job),
+            kept: vec![Ref { entry: EntryId::first(id), segment: 1 }],
+            epoch: 0,
+            removed_copies: true,
+        }
     }
 
     fn both_same(window: &Window, began: Timestamp) {
@@ -337,33 +345,32 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_away_holds_up_only_what_may_have_had_to_do_with_it() {
-        let window = window(Some(Duration::from_millis(1)), 10);
-        window.keep(done(1));
-        window.away("cache:api");
-        let late = window.now().after(SPAN);
-        window.same("store", late);
-        assert_eq!(window.ripe(), [], "it may have failed over since");
-        let mut state = window.lock();
-        let away = state.servers["cache:api"].away.unwrap();
-        state.held.clear();
-        let mut finished = done(2);
-        Arc::make_mut(&mut finished.job).job_type = JobType::Cache;
-        state.held.push_back(Held { finished, at: away.after(SPAN / 2), bytes: 0 });
-        drop(state);
-        window.same("store", away.after(SPAN));
+    fn a_cache_holds_up_only_what_has_deleted_copies() {
+        let window = window(Some(SPAN), 10);
+        let beat = window.now();
+        window.keep(Finished { removed_copies: false, ..done(1) });
+        window.same("store", window.now().after(SPAN));
         assert_eq!(window.ripe().len(), 1);
-        assert!(window.covers("cache:api", Some(away)), "what was let go had nothing to do with it");
-        assert!(!window.covers("store", Some(away)));
+        assert!(window.covers("cache:api", Some(beat)), "what was let go had nothing to do with it");
+        assert!(!window.covers("store", Some(beat)));
+        window.keep(done(2));
+        window.same("store", window.now().after(SPAN));
+        assert_eq!(window.ripe(), [], "it may have failed over since");
     }
 
     #[test]
-    fn what_a_server_was_needed_for_was_done_on_it_though_the_last_look_found_it_away() {
-        let window = window(None, 10);
+    fn nothing_is_held_for_a_cache_that_is_to_be_emptied_when_it_is_back() {
+        let window = window(Some(SPAN), 10);
         let beat = window.now();
-        window.lock().servers.values_mut().for_each(|seen| seen.away = Some(Timestamp(1)));
         window.keep(done(1));
-        assert!(!window.covers("store", Some(beat)) && !window.covers("cache:api", Some(beat)));
+        window.same("store", window.now().after(SPAN));
+        window.give_up("cache:api");
+        assert_eq!(window.ripe().len(), 1);
+        assert!(!window.covers("cache:api", Some(beat)));
+        window.same("cache:api", window.now());
+        window.keep(done(2));
+        window.same("store", window.now().after(SPAN));
+        assert_eq!(window.ripe(), [], "it is back");
     }
 
     #[test]

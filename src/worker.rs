@@ -9,8 +9,9 @@ use tracing::{Instrument, debug, debug_span};
 use crate::{
     clause::{Clause, holds},
     clock::Clock,
+    feed::Feed,
     hooks::Hooks,
-    job::{Job, JobType},
+    job::{Cause, Job, JobType},
     journal::{Journal, JournalError, Kept, Record, Ref},
     metrics::Metrics,
     queue::{Attempt, JobState, Outcome, Queue, Room, Settled},
@@ -37,6 +38,8 @@ pub struct Worker {
     pub clock: Clock,
     /// Counts how they end.
     pub metrics: Arc<Metrics>,
+    /// Is told what fan-outs have done.
+    pub feed: Arc<Feed>,
     /// Jobs that are taken at a time.
     pub batch: usize,
 }
@@ -123,7 +126,8 @@ impl Worker {
             Ok(segment) => worker.give_back(&ran, outcome, segment),
             Err(error) => {
                 let error = error.to_string();
-                let failed = Outcome::Failed { error, fan_out: None, waits_for: Box::default() };
+                let cause = Cause::JournalUnwritable;
+                let failed = Outcome::Failed { error, cause, fan_out: None, waits_for: Box::default() };
                 worker.give_back(&Ran { let_go: false, ..ran }, failed, 0);
             }
         };
@@ -141,14 +145,18 @@ impl Worker {
             self.metrics.job_failed(job.job_type);
             span_of(job).in_scope(|| debug!(%error, "attempt failed"));
         }
+        let removed_copies = outcome.removed_copies();
+        if let (Outcome::Done { fan_out: Some(fan_out), .. }, true) = (&outcome, job.job_type.fans_out()) {
+            self.feed.tell(job, fan_out, self.clock.now());
+        }
         let Settled { state, let_go, dead } = self.queue.settle(job.id, outcome, segment, fastrand::f64());
         match state {
             JobState::Done | JobState::Expired => {
-                self.hold(ran, if ran.let_go { Vec::new() } else { let_go })
+                self.hold(ran, if ran.let_go { Vec::new() } else { let_go }, removed_copies);
             }
             JobState::Dead => {
                 self.journal.forget(let_go);
-                self.hold(ran, Vec::new());
+                self.hold(ran, Vec::new(), removed_copies);
             }
             JobState::Queued | JobState::Running | JobState::Superseded => self.journal.forget(let_go),
         }
@@ -164,8 +172,8 @@ impl Worker {
 
 impl Worker {
     /// Holds on to a job that is done, as long as a failover may undo it (DESIGN 7, rule 14).
-    fn hold(&self, ran: &Ran, kept: Vec<Ref>) {
-        let finished = Finished { job: ran.attempt.job.clone(), kept, epoch: ran.epoch };
+    fn hold(&self, ran: &Ran, kept: Vec<Ref>, removed_copies: bool) {
+        let finished = Finished { job: ran.attempt.job.clone(), kept, epoch: ran.epoch, removed_copies };
         match self.hooks.window.keep(finished) {
             window::Kept::Held => {}
             window::Kept::Go(kept) => self.journal.forget(kept),
@@ -178,7 +186,8 @@ impl Worker {
 
 /// Whether the journal lets a job go in the record of its follow-ups. One that was evicted may live on as a dead letter.
 fn ends_with_follow_ups(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Done { follow_ups, .. } if !follow_ups.is_empty())
+    let is_done = matches!(outcome, Outcome::Done { .. } | Outcome::Evicted { ending: None, .. });
+    is_done && !outcome.follow_ups().is_empty()
 }
 
 fn has_failed(outcome: &Outcome) -> bool {

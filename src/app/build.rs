@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::servers::{redis_pool, server_name};
 use crate::{
-    caches::{Cache, Caches, Regard, redis::RedisCache},
+    caches::{Cache, Caches, Regard, http::HttpCache, pubsub::PubsubCache, redis::RedisCache},
     clock::Clock,
     config::{
         Config, ConfigError, Loaded, Problem,
@@ -28,6 +28,8 @@ use crate::{
         store::StoreConfig,
         workers::WorkersConfig,
     },
+    dead_letters::DeadLetters,
+    feed::Feed,
     health::Health,
     hooks::Hooks,
     http::{Auth, Limits, RenderMetrics, Service},
@@ -75,6 +77,7 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) losses: Arc<Losses>,
+    pub(super) feed: Arc<Feed>,
     /// The store is tied to our secret.
     pub(super) is_ours: Arc<AtomicBool>,
     auth: Auth,
@@ -104,6 +107,7 @@ pub fn check(loaded: &Loaded) -> Result<Checked, ConfigError> {
     let refused = |problems: Vec<RuleProblem>| ConfigError { problems: problems.iter().map(place).collect() };
     let prefix = config.store.prefix().unwrap_or_default();
     let resources = Resources::compile(&config.resources, prefix).map_err(refused)?;
+    refuse_keys_without_url(&config.caches, &resources).map_err(refused)?;
     let rules = RuleSet::compile(&config.rules, &resources).map_err(refused)?;
     if !config.store.by_holder() {
         refuse_revocations(&config.rules).map_err(refused)?;
@@ -121,6 +125,24 @@ fn refuse_revocations(rules: &RulesConfig) -> Result<(), Vec<RuleProblem>> {
                 let path = format!("job_scheduler.enricher.topics.{topic}[{index}].job_properties.job_type");
                 problems.push(RuleProblem::new(path, "a revoke job needs store.by_holder: true"));
             }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// A copy whose key is no path has no URL in a cache where the key stands right behind the host.
+fn refuse_keys_without_url(caches: &[CacheConfig], resources: &Resources) -> Result<(), Vec<RuleProblem>> {
+    let by_path = |cache: &&CacheConfig| matches!(&cache.target, CacheTarget::Http(http) if http.purge.url.is_key_path());
+    let Some(cache) = caches.iter().find(by_path) else { return Ok(()) };
+    let mut problems = Vec::new();
+    for (resource_type, resource) in resources.iter() {
+        let templates = resource.templates().iter().enumerate();
+        for (index, _) in templates.filter(|(_, template)| !template.leading_text().starts_with('/')) {
+            let path = format!("resources.{resource_type}.cache_keys[{index}]");
+            let name = &cache.name;
+            let detail =
+                format!("must begin with `/`: in the cache {name} {{key}} stands right behind the host");
+            problems.push(RuleProblem::new(path, detail));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(problems) }
@@ -168,6 +190,7 @@ impl Parts {
             metrics,
             clock,
             losses: Arc::new(Losses::new(ground)),
+            feed: Arc::new(Feed::new(&hex::encode(fastrand::u64(..).to_be_bytes()))),
             is_ours: Arc::default(),
             auth: auth(config),
             pools: pools.into(),
@@ -200,6 +223,7 @@ impl Parts {
             journal: self.journal.clone(),
             clock: self.clock,
             metrics: self.metrics.clone(),
+            feed: self.feed.clone(),
             batch: self.batch,
         }
     }
@@ -218,12 +242,22 @@ impl Parts {
             metrics: self.metrics.clone(),
         };
         let limits = limits(server);
+        let dead_letters = DeadLetters {
+            queue: self.queue.clone(),
+            journal: self.journal.clone(),
+            clock: self.clock,
+            health: self.health.clone(),
+            metrics: self.metrics.clone(),
+        };
         Service {
+            dead_letters,
             ingest: Arc::new(ingest),
             queue: self.queue.clone(),
             lookup: Lookup::new(self.relations.clone(), keys.clone()),
             reconciliations: self.reconciliations.clone(),
             health: self.health.clone(),
+            feed: self.feed.clone(),
+            streams: Arc::new(Semaphore::new(limits.streams)),
             auth: self.auth.clone(),
             waiting: Arc::new(Semaphore::new(limits.waiting())),
             limits,
@@ -392,6 +426,20 @@ fn caches(config: &Config, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Resu
                 let cache = RedisCache::new(name.clone(), pool, config.key_prefix.clone());
                 caches.push(Box::new(cache.beside_store(store_prefix)));
             }
+            CacheTarget::Http(config) => {
+                let cache = HttpCache::new(name.clone(), config);
+                caches.push(Box::new(cache.map_err(|detail| anyhow!("cache {name}: {detail}"))?));
+                info!(cache = name, server = config.purge.url.server(), "a cache is told over HTTP");
+            }
+            CacheTarget::Pubsub(config) => {
+                let (redis, channel) = (&config.redis, config.channel.clone());
+                let tls = redis.tls.read().with_context(|| format!("cache {name}"))?;
+                let pool = RedisPool::with_tls(redis.url.expose(), &tls, CACHE_CONNECTIONS, redis.timeout)?;
+                info!(cache = name, server = %redis.url.server(), channel, "caches listen on a channel");
+                pools.push((format!("cache:{name}"), pool.clone()));
+                let key_prefix = redis.key_prefix.clone();
+                caches.push(Box::new(PubsubCache::new(name.clone(), pool, channel, key_prefix)));
+            }
         }
     }
     Ok(caches)
@@ -400,7 +448,7 @@ fn caches(config: &Config, pools: &mut Vec<(String, RedisPool)>) -> anyhow::Resu
 /// Each cache in a Redis: its name, its pool, what its keys begin with.
 fn cache_servers(config: &Config, pools: &[(String, RedisPool)]) -> Vec<(String, RedisPool, String)> {
     let server = |CacheConfig { name, target, .. }: &CacheConfig| {
-        let CacheTarget::Redis(redis) = target;
+        let CacheTarget::Redis(redis) = target else { return None };
         let (_, pool) = pools.iter().find(|(pool, _)| *pool == format!("cache:{name}"))?;
         Some((name.clone(), pool.clone(), redis.key_prefix.clone()))
     };
@@ -461,13 +509,16 @@ fn auth(config: &Config) -> Auth {
     Auth::new(config.auth.keys.clone())
 }
 
-fn limits(server: &ServerConfig) -> Limits {
+pub(super) fn limits(server: &ServerConfig) -> Limits {
     Limits {
         body_bytes: server.limits.body,
+        decompressed_bytes: server.limits.decompressed_body,
         events: server.limits.batch,
         header_read: server.limits.header_read_time,
         body_read: server.limits.body_read_time,
         write: server.limits.write_time,
+        streams: server.limits.streams,
+        heartbeat: server.limits.heartbeat,
         connections: u32::try_from(server.limits.connections).unwrap_or(u32::MAX),
         drain: server.grace,
         ..Limits::default()

@@ -10,9 +10,10 @@ use tracing::{error, info, warn};
 use super::build::Parts;
 use crate::{
     caches::{Caches, Regard},
+    clock::Tick,
     hooks::Hooks,
     queue::RetryPolicy,
-    reconcile::Sweep,
+    reconcile::{Sweep, SweepError},
 };
 
 /// Between two looks, and the longest that one waits for an answer.
@@ -31,21 +32,46 @@ pub(super) async fn run(parts: Parts, cancelled: CancellationToken) {
 async fn watch(parts: &Parts, cache: &Arc<str>, cancelled: &CancellationToken) {
     let mut ticks = tokio::time::interval(PAUSE);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut failures = 0;
+    let (mut failures, mut outlived) = (0, None);
     loop {
         ticks.tick().await;
         let caches = &parts.hooks.caches;
-        match caches.regarded(cache) {
-            Some(Regard::Trusted) if is_past_bound(parts, cache) => suspect(parts, cache).await,
-            Some(Regard::Suspect | Regard::Returning) if caches.answers(cache, PAUSE).await => {
-                failures = if empty(parts, cache, cancelled).await { 0 } else { failures + 1 };
-                if failures > 0 {
-                    tokio::time::sleep(AGAIN.delay(failures, fastrand::f64())).await;
+        match (caches.regarded(cache), outlived) {
+            (Some(Regard::Trusted), _) if is_past_bound(parts, cache) => suspect(parts, cache).await,
+            (Some(Regard::Returning), Some(_)) if is_past_bound(parts, cache) => {
+                warn!(cache = &**cache, "too many jobs wait for the cache again: removals leave it out");
+                caches.leave_out_again(cache);
+                outlived = None;
+            }
+            (Some(Regard::Returning), Some(at)) if parts.clock.tick() >= at => {
+                info!(cache = &**cache, "what was stale in the cache has ended: it is relied on again");
+                trust(parts, cache).await;
+                outlived = None;
+            }
+            (Some(Regard::Returning), Some(_)) => {}
+            (Some(Regard::Suspect | Regard::Returning), _) if caches.answers(cache, PAUSE).await => {
+                match empty(parts, cache, cancelled).await {
+                    Emptied::Whole => failures = 0,
+                    Emptied::By(at) => outlived = Some(at),
+                    Emptied::Not => {
+                        failures += 1;
+                        tokio::time::sleep(AGAIN.delay(failures, fastrand::f64())).await;
+                    }
                 }
             }
             _ => {}
         }
     }
+}
+
+/// What has become of what was in a suspect cache.
+enum Emptied {
+    /// All of it is gone.
+    Whole,
+    /// It cannot be found, and has ended by itself at this time.
+    By(Tick),
+    /// Some of it is still there.
+    Not,
 }
 
 fn is_past_bound(parts: &Parts, cache: &str) -> bool {
@@ -68,8 +94,7 @@ async fn suspect(parts: &Parts, cache: &Arc<str>) {
 }
 
 /// Removes every copy from a suspect cache: nobody knows which of them are stale. What is interrupted begins again.
-/// Returns whether all of them are gone.
-async fn empty(parts: &Parts, cache: &Arc<str>, cancelled: &CancellationToken) -> bool {
+async fn empty(parts: &Parts, cache: &Arc<str>, cancelled: &CancellationToken) -> Emptied {
     let Hooks { caches, resources, .. } = &*parts.hooks;
     // Before anything is looked for: what is stale from now on is removed as in any other cache.
     caches.let_return(cache);
@@ -79,17 +104,32 @@ async fn empty(parts: &Parts, cache: &Arc<str>, cancelled: &CancellationToken) -
         Ok(swept) => {
             let copies = swept.deleted;
             info!(cache = &**cache, copies, "the suspect cache is emptied: removals wait for it again");
-            let trust = |caches: &Caches, name: &str| caches.trust(name);
-            if let Err(error) = noted(parts, cache, trust).await {
-                warn!(cache = &**cache, %error, "it is not noted that the cache is emptied: the next start does it again");
-            }
-            true
+            trust(parts, cache).await;
+            Emptied::Whole
+        }
+        Err(SweepError::Unscannable(_)) => {
+            let life = resources.longest_life();
+            let seconds = life.as_secs();
+            warn!(
+                cache = &**cache,
+                seconds,
+                "nobody can tell what is in the cache, nor empty it: removals ask it again, and what is stale in it lives until \
+                 it expires"
+            );
+            Emptied::By(parts.clock.tick().after(life))
         }
         Err(error) => {
             caches.leave_out_again(cache);
             warn!(cache = &**cache, %error, "the suspect cache could not be emptied");
-            false
+            Emptied::Not
         }
+    }
+}
+
+async fn trust(parts: &Parts, cache: &Arc<str>) {
+    let trust = |caches: &Caches, name: &str| caches.trust(name);
+    if let Err(error) = noted(parts, cache, trust).await {
+        warn!(cache = &**cache, %error, "it is not noted that the cache is emptied: the next start does it again");
     }
 }
 

@@ -62,6 +62,10 @@ async fn look(parts: &Parts, owed_since: &mut OwedSince) {
         parts.health.tell("store", trouble);
     };
     let caches = async {
+        // What a failover may have undone is known when the journal has been read.
+        if parts.health.is_replaying() {
+            return;
+        }
         // First, so that a ping goes to a server that has been accepted.
         parts.losses.look_at_caches(PAUSE).await;
         let pinged = parts.hooks.caches.ping(PAUSE).await;
@@ -83,6 +87,7 @@ async fn look(parts: &Parts, owed_since: &mut OwedSince) {
     parts.losses.let_go().await;
     upkeep::tidy(&parts.queue, &parts.journal, parts.clock.accepted());
     tell_journal(parts);
+    tell_resources(parts);
     if let Some(embedded) = &parts.embedded
         && let Err(error) = embedded.sweep(SWEPT).await
     {
@@ -97,8 +102,17 @@ fn tell_regard(regard: Regard) -> Option<&'static str> {
         Regard::Suspect => {
             Some("it is suspect: removals leave it out, and all its copies go when it answers again")
         }
-        Regard::Returning => Some("it was suspect and is being emptied"),
+        Regard::Returning => Some("it was suspect: what was in it is being removed, or has yet to expire"),
     }
+}
+
+/// Jobs that nobody can do until somebody configures what their copies are called.
+fn tell_resources(parts: &Parts) {
+    let types = parts.queue.without_resource();
+    let told: Vec<String> = types.iter().map(|(name, jobs)| format!("{name} ({jobs} jobs)")).collect();
+    let detail =
+        format!("no entry in resources, so nobody knows the keys of copies, for {}", told.join(", "));
+    parts.health.tell("resources", (!told.is_empty()).then_some(detail));
 }
 
 fn tell_journal(parts: &Parts) {

@@ -5,6 +5,7 @@ use tracing::{info, warn};
 
 use super::build::Parts;
 use crate::{
+    clock::Timestamp,
     journal::{Damage, Journal, Log, Replayed, ReplayedJob},
     queue::Queue,
 };
@@ -20,30 +21,39 @@ pub(super) async fn replay(parts: &Parts) -> anyhow::Result<()> {
     let Replayed { jobs, damage } = replayed.context("the journal cannot be read")?;
     tell_damage(parts, &damage);
     let total = jobs.len();
-    give_back(&parts.queue, &*parts.journal, jobs).await;
+    if let Some(died) = give_back(&parts.queue, &*parts.journal, jobs).await {
+        parts.hooks.window.died(died);
+    }
     let took = parts.clock.tick().since(began);
     info!(jobs = total, seconds = took.as_secs_f64(), "the journal is replayed");
     parts.health.replaying(false);
     Ok(())
 }
 
-/// Queues what the journal has kept, as if it had just been accepted.
-pub(crate) async fn give_back(queue: &Queue, journal: &dyn Journal, jobs: Vec<ReplayedJob>) {
+/// Queues what the journal has kept, as if it had just been accepted. Returns when the last of the dead letters in it died.
+pub(crate) async fn give_back(
+    queue: &Queue,
+    journal: &dyn Journal,
+    jobs: Vec<ReplayedJob>,
+) -> Option<Timestamp> {
+    let mut last = None;
     let mut jobs = jobs.into_iter().peekable();
     while jobs.peek().is_some() {
         let (mut waiting, mut dead) = (Vec::new(), Vec::new());
-        for ((job, reason), kept) in jobs.by_ref().take(AT_ONCE) {
-            match reason {
+        for ((job, death), kept) in jobs.by_ref().take(AT_ONCE) {
+            match death {
                 None => waiting.push((job, kept)),
-                Some(reason) => dead.push((job, reason, kept)),
+                Some(death) => dead.push((job, death, kept)),
             }
         }
         queue.push_kept(waiting);
-        for (job, reason, kept) in dead {
-            journal.forget(queue.put_dead(job, reason, kept));
+        for (job, death, kept) in dead {
+            last = last.max(Some(kept.entry.at()));
+            journal.forget(queue.put_dead(job, death, kept));
         }
         tokio::task::yield_now().await;
     }
+    last
 }
 
 /// What could not be read is said once, byte for byte, and readiness keeps saying that there was something.

@@ -6,7 +6,10 @@ use futures_util::future::BoxFuture;
 
 use crate::{metrics::Metrics, notebook::Notebook, queue::Tally};
 
+mod copy_list;
+pub mod http;
 mod inspect;
+pub mod pubsub;
 pub mod redis;
 mod suspects;
 mod target;
@@ -18,6 +21,7 @@ use target::Target;
 /// The names of caches that something waits for.
 pub type WaitsFor = Box<[Arc<str>]>;
 
+pub use copy_list::{CopyList, CopyOf};
 pub use inspect::{Inspect, Life, ScanCursor, Scanned};
 
 /// A copy's key in every cache, before a cache's own prefix. It holds an access token, so it does not print.
@@ -37,6 +41,16 @@ pub trait Cache: Send + Sync {
 
     /// Deletes these copies, where they are there. Returns how many were. May be repeated.
     fn delete<'a>(&'a self, keys: &'a [CopyKey]) -> BoxFuture<'a, Result<usize, CacheError>>;
+
+    /// The same, for a cache that goes by more than their keys.
+    fn remove<'a>(&'a self, copies: &'a CopyList) -> BoxFuture<'a, Result<usize, CacheError>> {
+        self.delete(copies.keys())
+    }
+
+    /// Deletes everything that it holds; `None` where it cannot.
+    fn purge_all(&self) -> Option<BoxFuture<'_, Result<(), CacheError>>> {
+        None
+    }
 
     /// Asks whether the cache answers.
     fn ping(&self) -> BoxFuture<'_, Result<(), CacheError>>;
@@ -212,8 +226,8 @@ pub struct Removal<'a> {
 
 impl Removal<'_> {
     /// Deletes copies from every cache that is not left out. Counts copies, so each key as often as there are caches.
-    pub async fn delete(&mut self, keys: &[CopyKey]) -> Tally {
-        let (mut total, count) = (Tally::default(), keys.len() as u64);
+    pub async fn delete(&mut self, copies: &CopyList) -> Tally {
+        let (mut total, count) = (Tally::default(), copies.keys().len() as u64);
         let metrics = &self.caches.metrics;
         for (target, failed) in self.caches.targets.iter().zip(&mut self.failed) {
             if target.is_left_out() {
@@ -221,7 +235,7 @@ impl Removal<'_> {
             }
             let mut tally = Tally { failed: count, ..Tally::default() };
             if failed.is_none() {
-                match target.delete(keys).await {
+                match target.delete(copies).await {
                     Ok(deleted) => {
                         let deleted = deleted as u64;
                         tally = Tally { deleted, absent: count.saturating_sub(deleted), ..Tally::default() };

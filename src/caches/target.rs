@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Cache, CacheError, CopyKey};
+use super::{Cache, CacheError, CopyList};
 
 /// How far a cache is relied on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -69,11 +69,11 @@ impl Target {
         trouble
     }
 
-    pub(super) async fn delete(&self, keys: &[CopyKey]) -> Result<usize, CacheError> {
+    pub(super) async fn delete(&self, copies: &CopyList) -> Result<usize, CacheError> {
         if let Some(trouble) = self.away() {
             return Err(trouble);
         }
-        self.cache.delete(keys).await.inspect_err(|error| self.tell(Some(error.clone())))
+        self.cache.remove(copies).await.inspect_err(|error| self.tell(Some(error.clone())))
     }
 
     fn tell(&self, trouble: Option<CacheError>) {

@@ -35,7 +35,7 @@ fn caches(asked: &Arc<Mutex<Vec<&'static str>>>, caches: &[(&'static str, bool)]
 async fn a_cache_that_fails_holds_up_no_other_and_is_not_asked_again() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let caches = caches(&asked, &[("inner", true), ("down", false), ("outer", true)]);
-    let keys = [CopyKey("/posts/42".to_owned())];
+    let keys = vec![CopyKey("/posts/42".to_owned())].into();
     let mut removal = caches.removal();
     let first = removal.delete(&keys).await;
     let second = caches.removal().delete(&keys).await;
@@ -50,7 +50,7 @@ async fn a_cache_that_fails_holds_up_no_other_and_is_not_asked_again() {
 async fn a_cache_that_answers_a_ping_is_asked_again() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let caches = caches(&asked, &[("down", false)]);
-    let keys = [CopyKey("/posts/42".to_owned())];
+    let keys = vec![CopyKey("/posts/42".to_owned())].into();
     caches.removal().delete(&keys).await;
     assert!(caches.ping(Duration::from_secs(1)).await[0].1.is_none());
     caches.removal().delete(&keys).await;
@@ -73,7 +73,7 @@ async fn a_cache_is_suspect_for_the_next_process_too_until_it_is_trusted_again()
         (next.regarded("inner"), next.regarded("outer")),
         (Some(Regard::Trusted), Some(Regard::Suspect))
     );
-    next.removal().delete(&[CopyKey("/posts/42".to_owned())]).await;
+    next.removal().delete(&vec![CopyKey("/posts/42".to_owned())].into()).await;
     assert_eq!(*asked.lock().unwrap(), ["inner"]);
     let (without, _) = caches(&asked, &[("inner", true)]).remembering(Notebook::in_folder(folder.path()));
     assert_eq!(without.unknown_suspects(), ["outer"], "it is not forgotten while it is not configured");

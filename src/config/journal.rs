@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use super::quantity;
+use super::{quantity, source::Problems};
 
 /// The journal of accepted jobs.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -29,6 +29,18 @@ pub enum Level {
     Buffered,
     /// Neither.
     None,
+}
+
+/// No failover loses more: what a replica lacks beyond that is a loss of its own kind.
+const LONGEST_WINDOW: Duration = Duration::from_secs(60 * 60);
+
+impl JournalConfig {
+    pub(super) fn check(&self, problems: &mut Problems<'_>) {
+        if self.replication_window.is_some_and(|window| window > LONGEST_WINDOW) {
+            let detail = "expected 1h at most: how much a replica may lack when it takes over, such as 5s";
+            problems.add("journal.replication_window", detail);
+        }
+    }
 }
 
 impl Level {

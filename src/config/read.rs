@@ -109,6 +109,7 @@ impl Raw {
         config.server.check(problems);
         config.auth.check(problems);
         config.workers.check(problems);
+        config.journal.check(problems);
         config.resources.check(problems);
         config.log.check(problems);
         check_exposure(&config, problems);
@@ -182,9 +183,10 @@ fn check_on_loss(config: &Config, problems: &mut Problems<'_>) {
 /// No copy's key may be one of the store's, in whichever server.
 fn check_prefixes(config: &Config, problems: &mut Problems<'_>) {
     let Some(prefix) = config.store.prefix() else { return };
-    let targets = config.caches.iter().map(|cache| {
-        let CacheTarget::Redis(redis) = &cache.target;
-        redis.key_prefix.as_str()
+    let targets = config.caches.iter().filter_map(|cache| match &cache.target {
+        CacheTarget::Redis(redis) => Some(redis.key_prefix.as_str()),
+        // They have no keys in any server.
+        CacheTarget::Http(_) | CacheTarget::Pubsub(_) => None,
     });
     let mut key_prefixes: Vec<_> = targets.chain([""]).collect();
     key_prefixes.sort_unstable();

@@ -37,6 +37,9 @@ pub struct ResourceConfig {
     pub require_read_time: bool,
 }
 
+/// Below that a recheck is due before the fan-out that it follows has ended.
+const SHORTEST_RECHECK: Duration = Duration::from_millis(10);
+
 impl Default for ResourcesConfig {
     fn default() -> Self {
         let posts = ResourceConfig {
@@ -66,6 +69,10 @@ impl ResourcesConfig {
             for (index, _) in resource.cache_keys.iter().enumerate().filter(|(_, key)| !is_key(key)) {
                 let detail = "expected a key's template: 1 to 1024 bytes without control characters";
                 problems.add(format!("{at}.cache_keys[{index}]"), detail);
+            }
+            if !resource.recheck.is_zero() && resource.recheck < SHORTEST_RECHECK {
+                let detail = "expected 10ms at least: how long after an event a cache may still be filled";
+                problems.add(format!("{at}.recheck"), detail);
             }
             if resource.horizon <= resource.guard {
                 problems.add(

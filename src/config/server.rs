@@ -35,6 +35,9 @@ pub struct Limits {
     /// Bytes of a request's body.
     #[serde(deserialize_with = "quantity::size")]
     pub body: usize,
+    /// Bytes of a compressed body once it is decompressed.
+    #[serde(deserialize_with = "quantity::size")]
+    pub decompressed_body: usize,
     /// Events in one request.
     #[serde(deserialize_with = "events")]
     pub batch: usize,
@@ -50,6 +53,12 @@ pub struct Limits {
     /// Connections at a time.
     #[serde(deserialize_with = "connections")]
     pub connections: usize,
+    /// Streams of invalidations at a time.
+    #[serde(deserialize_with = "streams")]
+    pub streams: usize,
+    /// After how long without an event a stream says that it lives.
+    #[serde(deserialize_with = "quantity::some_duration")]
+    pub heartbeat: Duration,
 }
 
 impl Default for ServerConfig {
@@ -84,11 +93,14 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body: 4 << 20,
+            decompressed_body: 16 << 20,
             batch: 10_000,
             header_read_time: Duration::from_secs(10),
             body_read_time: Duration::from_secs(30),
             write_time: Duration::from_secs(30),
             connections: 1024,
+            streams: 64,
+            heartbeat: Duration::from_secs(15),
         }
     }
 }
@@ -109,4 +121,8 @@ fn events<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error>
 
 fn connections<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     quantity::whole("a number of connections", 1..=1_000_000, deserializer)
+}
+
+fn streams<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    quantity::whole("a number of streams", 1..=100_000, deserializer)
 }

@@ -4,6 +4,10 @@
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::{error::Category, value::RawValue};
 
+mod lines;
+
+pub use lines::Lines;
+
 use super::{
     Event, EventError,
     parse::{MAX_DEPTH, depth},
@@ -28,6 +32,17 @@ pub enum BodyError {
     /// JSON, but no event.
     #[error("the body must be an event (a JSON object) or an array of events")]
     NeitherObjectNorArray,
+    /// No line with anything on it.
+    #[error("the body has no event in it: post a JSON object on each line")]
+    NoLine,
+    /// JSON, but not one CloudEvent.
+    #[error(
+        "the body must be one CloudEvent (a JSON object); several are an application/cloudevents-batch+json"
+    )]
+    NotOneCloudEvent,
+    /// JSON, but not a list of CloudEvents.
+    #[error("the body must be an array of CloudEvents; one alone is an application/cloudevents+json")]
+    NotManyCloudEvents,
     /// More events than one request may bring.
     #[error("the body holds {found} events, and a request may bring {limit}: split it")]
     TooMany {
@@ -69,14 +84,14 @@ pub fn json(
     }
 }
 
-fn array(body: &[u8], limit: usize) -> Result<Vec<&RawValue>, BodyError> {
+pub(super) fn array(body: &[u8], limit: usize) -> Result<Vec<&RawValue>, BodyError> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let items = Items { limit }.deserialize(&mut json).map_err(|error| unreadable(&error))?;
     json.end().map_err(|error| unreadable(&error))?;
     items.map_err(|found| BodyError::TooMany { found, limit })
 }
 
-fn unreadable(error: &serde_json::Error) -> BodyError {
+pub(super) fn unreadable(error: &serde_json::Error) -> BodyError {
     match error.classify() {
         Category::Eof => BodyError::Truncated(error.to_string()),
         _ => BodyError::NotJson(error.to_string()),

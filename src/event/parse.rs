@@ -27,10 +27,7 @@ impl Event {
             return Err(EventError(format!("the event is nested too deeply: at most {MAX_DEPTH} levels")));
         }
         let fields: Fields = serde_json::from_slice(json).map_err(|error| unreadable(&error))?;
-        match fields.problem {
-            Some(problem) => Err(problem),
-            None => fields.check(arrived),
-        }
+        fields.check(arrived)
     }
 }
 
@@ -55,7 +52,7 @@ pub(super) fn depth(json: &[u8]) -> usize {
 }
 
 /// serde_json's own sentences about syntax repeat nothing of the text; those about data do.
-fn unreadable(error: &serde_json::Error) -> EventError {
+pub(super) fn unreadable(error: &serde_json::Error) -> EventError {
     match error.classify() {
         Category::Data => EventError("an event must be a JSON object".to_owned()),
         _ => EventError(format!("the event is not valid JSON: {error}")),
@@ -64,7 +61,7 @@ fn unreadable(error: &serde_json::Error) -> EventError {
 
 /// An event's fields as they came. `null` counts as missing.
 #[derive(Default)]
-struct Fields {
+pub(super) struct Fields {
     id: Option<Value>,
     action_type: Option<Value>,
     resource_type: Option<Value>,
@@ -111,6 +108,11 @@ impl Fields {
             Name::ExpiresIn => (&mut self.expires_in, "expires_in"),
             Name::Generation => (&mut self.generation, "generation"),
             Name::Payload => (&mut self.payload, "payload"),
+            // Says more than whatever other attribute of a CloudEvent came before it.
+            Name::Other(name) if name == "specversion" => {
+                self.problem = Some(a_cloud_event());
+                return;
+            }
             Name::Other(name) => {
                 self.problem.get_or_insert_with(|| unknown(&name));
                 return;
@@ -121,7 +123,50 @@ impl Fields {
         }
     }
 
-    fn check(self, arrived: Timestamp) -> Result<Event, EventError> {
+    /// Gives a field that a CloudEvent has as an attribute. Where it stands in `data` as well, it is to be the same there.
+    pub(super) fn put_attribute(&mut self, attribute: &str, text: &str, arrived: Timestamp) {
+        let (slot, field) = match attribute {
+            "id" => (&mut self.id, "id"),
+            "subject" => (&mut self.entity_id, "entity_id"),
+            "time" => (&mut self.occurred_at, "occurred_at"),
+            "resource_type" => (&mut self.resource_type, "resource_type"),
+            _ => (&mut self.action_type, "action_type"),
+        };
+        let given = Value::from(text);
+        match slot.as_ref().filter(|value| !value.is_null()) {
+            Some(Value::String(inside)) if inside == text => {}
+            Some(Value::Number(inside)) if inside.to_string() == text => {}
+            Some(inside) if attribute == "time" && same_time(inside, &given, arrived) => {}
+            Some(_) => {
+                self.problem.get_or_insert_with(|| {
+                    EventError(format!(
+                        "{attribute} and data.{field} differ: give it in one place, or the same in both"
+                    ))
+                });
+            }
+            None => *slot = Some(given),
+        }
+    }
+
+    /// A text field, where it is given.
+    pub(super) fn text(&self, field: &str) -> Option<&str> {
+        let value = match field {
+            "resource_type" => self.resource_type.as_ref(),
+            _ => self.action_type.as_ref(),
+        };
+        value.and_then(Value::as_str)
+    }
+
+    /// Whether anything says what the event is about.
+    pub(super) fn has_entity_id(&self) -> bool {
+        let inside = self.payload.as_ref().and_then(|payload| payload.get("entity_id"));
+        [self.entity_id.as_ref(), inside].into_iter().flatten().any(|value| !value.is_null())
+    }
+
+    pub(super) fn check(self, arrived: Timestamp) -> Result<Event, EventError> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
         let mut payload = given(self.payload).map(field::payload).transpose()?.unwrap_or_default();
         let entity_id =
             in_one_place("entity_id", self.entity_id, payload.get("entity_id").cloned(), field::entity_id)?;
@@ -178,6 +223,11 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
+fn same_time(one: &Value, other: &Value, arrived: Timestamp) -> bool {
+    let time = |value| time::occurred_at(value, arrived).ok();
+    time(one).is_some_and(|one| Some(one) == time(other))
+}
+
 /// A field that may stand in the event or in its payload, or in both alike.
 fn in_one_place<T: PartialEq>(
     name: &str,
@@ -201,6 +251,14 @@ fn given(value: Option<Value>) -> Option<Value> {
 
 fn missing(name: &str) -> EventError {
     EventError(format!("{name} is missing"))
+}
+
+fn a_cloud_event() -> EventError {
+    EventError(
+        "this is a CloudEvent: its content type is application/cloudevents+json, and of several in an array \
+         application/cloudevents-batch+json"
+            .to_owned(),
+    )
 }
 
 /// A name that may be a value in the wrong place is not repeated.

@@ -7,7 +7,7 @@ use std::{
 
 use super::{HookError, Hooks, copy_keys, member_of};
 use crate::{
-    caches::Awaited,
+    caches::{Awaited, CopyList, CopyOf},
     clause::{Clause, holds},
     clock::Timestamp,
     event::Entity,
@@ -168,7 +168,8 @@ fn is_stale(hooks: &Hooks, read: &Read<'_>, recorded: Recorded, now: Timestamp) 
     let by_entity = judge(time, recorded.stale, now, margins);
     let by_loss = judge(time, hooks.trust.stale(now, margins), now, margins);
     let by_read = judge_given(time, recorded.generation);
-    let by_holder = judge_revoked(time, recorded.revoked, margins.guard);
+    let revoked = recorded.revoked.filter(|_| holds(Clause::RevocationTested));
+    let by_holder = judge_revoked(time, revoked, margins.guard);
     let known = [by_entity, by_read, by_holder].into_iter().find_map(Verdict::reason);
     let lost = || by_loss.reason().map(|_| Reason::IndexLost);
     let aged = || (time == ReadTime::default() && has_aged(read, now)).then_some(Reason::OlderThanHorizon);
@@ -213,12 +214,14 @@ async fn evict(hooks: &Hooks, reads: &[Read<'_>], stale: &[(usize, Stamp)]) -> R
 
 async fn delete_copies(hooks: &Hooks, reads: &[&Read<'_>]) -> Result<(), HookError> {
     let now = hooks.clock.now();
-    let keys = reads
-        .iter()
-        .map(|read| copy_keys(read.resource, &read.job.entity, &read.member, &read.copy.token, now));
-    let keys: Vec<_> = keys.collect::<Option<Vec<_>>>().ok_or(HookError::Unreadable)?.concat();
+    let mut copies = CopyList::default();
+    for Read { job, copy, member, resource } in reads {
+        let keys = copy_keys(resource, &job.entity, member, &copy.token, now);
+        let of = CopyOf { entity: job.entity.clone(), token: copy.token.clone() };
+        copies.add(of, keys.ok_or(HookError::Unreadable)?);
+    }
     let mut removal = hooks.caches.removal();
-    removal.delete(&keys).await;
+    removal.delete(&copies).await;
     removal.failure().map_or(Ok(()), |failure| Err(HookError::Caches(failure)))
 }
 
@@ -228,11 +231,11 @@ fn settle(result: Result<(), HookError>, outcome: Outcome) -> Outcome {
 
 /// How a job ends whose copy is gone; from a cache that fills late it has to go again.
 fn evicted(hooks: &Hooks, job: &Job, phase: Phase) -> Outcome {
-    let follow_ups = hooks.again(job).into_iter().collect();
-    match phase {
-        Phase::Work => Outcome::Done { fan_out: None, follow_ups },
-        Phase::Evict(ending) => Outcome::Evicted { ending, follow_ups },
-    }
+    let ending = match phase {
+        Phase::Work => None,
+        Phase::Evict(ending) => Some(ending),
+    };
+    Outcome::Evicted { ending, follow_ups: hooks.again(job).into_iter().collect() }
 }
 
 fn done() -> Outcome {
@@ -240,5 +243,5 @@ fn done() -> Outcome {
 }
 
 fn failed(error: &HookError) -> Outcome {
-    Outcome::Failed { error: error.to_string(), waits_for: error.waits_for(), fan_out: None }
+    error.outcome(None)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{HookError, Hooks, copy_keys, lap, resolve};
 use crate::{
-    caches::{CopyKey, Removal},
+    caches::{CopyList, CopyOf, Removal},
     clause::{Clause, holds},
     fan_out::FanOut,
     job::Job,
@@ -89,11 +89,11 @@ impl Chunk<'_> {
         let relations = &self.hooks.relations;
         let page = relations.walk(&self.job.entity, fan_out.next(), MEMBERS_PER_CHUNK).await;
         let page = page.map_err(|error| self.hooks.store_failed(error))?;
-        let (members, keys) = self.keys_of(&page.held, fan_out).await?;
+        let (members, copies) = self.copies_of(&page.held, fan_out).await?;
         if !holds(Clause::DroppedAfterDeletion) {
             self.forget(&members).await?;
         }
-        let deleted = self.removal.delete(&keys).await;
+        let deleted = self.removal.delete(&copies).await;
         fan_out.tally.deleted += deleted.deleted;
         let failure = self.removal.failure();
         if failure.is_some() && !holds(Clause::DroppedIfGoneEverywhere) {
@@ -103,6 +103,7 @@ impl Chunk<'_> {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
                 fan_out.tally.matched += members.len() as u64;
+                members.iter().for_each(|held| fan_out.removed.add(held.member.holder));
                 self.forget(&members).await?;
                 fan_out.tally.absent += deleted.absent;
             }
@@ -115,25 +116,27 @@ impl Chunk<'_> {
         Ok(fan_out.advance(page.next))
     }
 
-    /// The members whose tokens the vault gives, and the keys of their copies.
-    async fn keys_of(
+    /// The members whose tokens the vault gives, and their copies.
+    async fn copies_of(
         &self,
         held: &[Held],
         fan_out: &mut FanOut,
-    ) -> Result<(Vec<Held>, Vec<CopyKey>), HookError> {
+    ) -> Result<(Vec<Held>, CopyList), HookError> {
         let holders: Vec<_> = held.iter().map(|held| held.member.holder).collect();
         let vault = self.hooks.relations.vault(&holders).await;
         let vault = vault.map_err(|error| self.hooks.store_failed(error))?;
         let now = self.hooks.clock.now();
-        let (mut members, mut keys) = (Vec::with_capacity(held.len()), Vec::with_capacity(held.len()));
+        let (mut members, mut list) = (Vec::with_capacity(held.len()), CopyList::default());
         for (held, sealed) in held.iter().zip(vault) {
             let member = &held.member;
             let entry = sealed.and_then(|sealed| self.hooks.keys.open(member.holder, &sealed).ok());
-            match entry
-                .and_then(|entry| copy_keys(self.resource, &self.job.entity, member, &entry.token, now))
-            {
-                Some(copies) => {
-                    keys.extend(copies);
+            let copies = entry.and_then(|entry| {
+                let keys = copy_keys(self.resource, &self.job.entity, member, &entry.token, now)?;
+                Some((entry.token, keys))
+            });
+            match copies {
+                Some((token, keys)) => {
+                    list.add(CopyOf { entity: self.job.entity.clone(), token }, keys);
                     members.push(held.clone());
                 }
                 None => {
@@ -144,7 +147,7 @@ impl Chunk<'_> {
                 }
             }
         }
-        Ok((members, keys))
+        Ok((members, list))
     }
 
     async fn forget(&self, members: &[Held]) -> Result<(), HookError> {

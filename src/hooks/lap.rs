@@ -59,9 +59,7 @@ pub(super) fn outcome(
     match is_complete {
         Ok(true) => Outcome::Done { fan_out: Some(fan_out), follow_ups: follow_ups(hooks, job) },
         Ok(false) => Outcome::Yield(fan_out),
-        Err(error) => {
-            Outcome::Failed { error: error.to_string(), waits_for: error.waits_for(), fan_out: Some(fan_out) }
-        }
+        Err(error) => error.outcome(Some(fan_out)),
     }
 }
 

@@ -15,7 +15,8 @@ use crate::{
     clause::{Clause, holds},
     clock::{Clock, Timestamp},
     event::{AccessToken, Entity},
-    job::{Job, JobType},
+    fan_out::FanOut,
+    job::{Cause, Job, JobType},
     metrics::Metrics,
     queue::{Attempt, Outcome},
     relations::{Member, Relations, StoreError},
@@ -79,7 +80,7 @@ impl Hooks {
         let delay = match job.job_type {
             JobType::Cache | JobType::Invalidate => self.resource(&job.entity).ok()?.recheck,
             // Whatever the holder holds has been filled by then.
-            JobType::Revoke => self.resources.longest_recheck(),
+            JobType::Revoke => self.resources.longest_recheck().filter(|_| holds(Clause::RevokedAgain)),
         };
         Some(job.again(delay.filter(|_| !job.recheck)?, self.clock.accepted()))
     }
@@ -112,6 +113,25 @@ enum HookError {
 }
 
 impl HookError {
+    fn outcome(&self, fan_out: Option<FanOut>) -> Outcome {
+        let (error, cause, waits_for) = (self.to_string(), self.cause(), self.waits_for());
+        Outcome::Failed { error, cause, fan_out, waits_for }
+    }
+
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Store(StoreError::Unavailable(_)) => Cause::StoreUnavailable,
+            Self::Store(StoreError::Refused(_)) => Cause::StoreRefused,
+            Self::Store(StoreError::Unreadable(_)) => Cause::StoreUnreadable,
+            Self::Store(StoreError::Lost) => Cause::IndexLost,
+            Self::NoResource => Cause::NoResource,
+            Self::Unreadable => Cause::KeyUnreadable,
+            Self::NoHolder | Self::NotByHolder => Cause::NotByHolder,
+            Self::Resolver(_) => Cause::ResolverFailed,
+            Self::Caches(_) => Cause::CacheUnavailable,
+        }
+    }
+
     fn waits_for(&self) -> WaitsFor {
         match self {
             Self::Caches(failure) => failure.waits_for.clone(),

@@ -4,7 +4,7 @@ use tracing::debug;
 
 use super::{HookError, Hooks, copy_keys};
 use crate::{
-    caches::{CopyKey, Removal},
+    caches::{CopyKey, CopyList, CopyOf, Removal},
     event::Entity,
     fan_out::{Asked, FanOut},
     relations::Member,
@@ -12,7 +12,7 @@ use crate::{
     resource::Resource,
 };
 
-/// Copies that are deleted together.
+/// Holders whose copies are deleted together.
 const AT_ONCE: usize = 512;
 
 /// Asks for one page of holders and deletes their copies, where the index may lack some. To be called after `stale` has been
@@ -40,10 +40,13 @@ pub(super) async fn next_page(
     let resolved = resolver.holders(entity, cursor).await.inspect_err(|_| {
         hooks.metrics.errors.with_label_values(&["resolver"]).inc();
     })?;
-    let keys: Vec<CopyKey> =
-        resolved.holders.iter().flat_map(|holder| keys(hooks, entity, resource, holder)).collect();
-    for keys in keys.chunks(AT_ONCE) {
-        let deleted = removal.delete(keys).await;
+    for holders in resolved.holders.chunks(AT_ONCE) {
+        let mut copies = CopyList::default();
+        for holder in holders {
+            let of = CopyOf { entity: entity.clone(), token: holder.token.clone() };
+            copies.add(of, keys(hooks, entity, resource, holder));
+        }
+        let deleted = removal.delete(&copies).await;
         fan_out.tally.deleted += deleted.deleted;
         fan_out.tally.failed += deleted.failed;
     }

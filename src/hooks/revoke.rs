@@ -1,13 +1,14 @@
 //! `revoke`: writes the holder's own `stale`, then removes every copy of theirs that the index knows of, in turns of bounded
 //! length (DESIGN 7, rule 10).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt, stream};
 
 use super::{HookError, Hooks, copy_keys, lap};
 use crate::{
-    caches::{CopyKey, Removal},
+    caches::{CopyKey, CopyList, CopyOf, Removal},
+    clause::{Clause, holds},
     event::{AccessToken, Entity},
     fan_out::FanOut,
     job::Job,
@@ -38,23 +39,36 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
     if lap::take_up(hooks, fan_out)? {
         return Ok(true);
     }
-    if !fan_out.marked && !job.recheck {
-        let at = job.occurred_at.unwrap_or(job.accepted_at);
-        // `stale` first, then what the holder holds.
-        let marked =
-            hooks.relations.revoke(holder, StaleMark { at, life: hooks.resources.longest_mark() }).await;
-        marked.map_err(|error| hooks.store_failed(error))?;
+    // `stale` first, then what the holder holds.
+    if holds(Clause::RevokedBeforeEntries) {
+        mark(hooks, job, holder, fan_out).await?;
     }
-    fan_out.marked = true;
     fan_out.begin_turn(hooks.resources.longest_recheck().is_none());
-    let token = token_of(hooks, holder).await?;
-    let mut chunk = Chunk { hooks, job, holder, token, removal: hooks.caches.removal() };
+    let mut chunk = Chunk { hooks, job, holder, token: None, removal: hooks.caches.removal() };
     for _ in 0..CHUNKS_PER_TURN {
         if chunk.remove_next(fan_out).await? {
-            return lap::finish(fan_out).map(|()| true);
+            lap::finish(fan_out)?;
+            mark(hooks, job, holder, fan_out).await?;
+            return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Writes the holder's own `stale`, where that has not been done for this fan-out. A recheck does not: another mark would make
+/// stale what was read since the first one.
+async fn mark(hooks: &Hooks, job: &Job, holder: HolderId, fan_out: &mut FanOut) -> Result<(), HookError> {
+    if !fan_out.marked && !job.recheck {
+        let at = job.occurred_at.unwrap_or(job.accepted_at);
+        let horizon =
+            || hooks.resources.iter().map(|(_, resource)| resource.horizon).max().unwrap_or_default();
+        let is_long = holds(Clause::RevokedOutlivesHorizon);
+        let mark = StaleMark { at, life: if is_long { hooks.resources.longest_mark() } else { horizon() } };
+        let marked = hooks.relations.revoke(holder, mark).await;
+        marked.map_err(|error| hooks.store_failed(error))?;
+    }
+    fan_out.marked = true;
+    Ok(())
 }
 
 /// The vault outlives the holder's last relationship, so it is there where it is needed.
@@ -69,6 +83,7 @@ struct Chunk<'a> {
     hooks: &'a Hooks,
     job: &'a Job,
     holder: HolderId,
+    /// Read with the first entries.
     token: Option<AccessToken>,
     removal: Removal<'a>,
 }
@@ -78,7 +93,7 @@ struct Chunk<'a> {
 struct Plan {
     /// Relationships found.
     matched: u64,
-    copies: Vec<CopyKey>,
+    copies: CopyList,
     members: BTreeMap<Entity, Vec<(Member, Stamp)>>,
     entries: Vec<(Holding, Stamp)>,
 }
@@ -89,7 +104,14 @@ impl Chunk<'_> {
     async fn remove_next(&mut self, fan_out: &mut FanOut) -> Result<bool, HookError> {
         let page = self.hooks.relations.entities_of(self.holder, fan_out.next(), ENTRIES_PER_CHUNK).await;
         let page = page.map_err(|error| self.hooks.store_failed(error))?;
+        // After the entries: whoever has just been recorded for the first time has had a vault entry before them.
+        if self.token.is_none() && !page.held.is_empty() {
+            self.token = token_of(self.hooks, self.holder).await?;
+        }
         let plan = self.plan(page.held, fan_out).await?;
+        if !holds(Clause::EntriesAfterDeletion) {
+            self.forget(&plan).await.map_err(|error| self.hooks.store_failed(error))?;
+        }
         let deleted = self.removal.delete(&plan.copies).await;
         fan_out.tally.deleted += deleted.deleted;
         match self.removal.failure() {
@@ -97,7 +119,7 @@ impl Chunk<'_> {
             None => {
                 fan_out.tally.matched += plan.matched;
                 fan_out.tally.absent += deleted.absent;
-                self.forget(plan).await.map_err(|error| self.hooks.store_failed(error))?;
+                self.forget(&plan).await.map_err(|error| self.hooks.store_failed(error))?;
             }
             Some(failure) => {
                 fan_out.tally.failed += deleted.failed;
@@ -119,14 +141,15 @@ impl Chunk<'_> {
             match (self.copies(&entry.holding), member) {
                 (Ok(copies), Some(member)) => {
                     plan.matched += 1;
-                    plan.copies.extend(copies);
+                    self.add(copies, &entry.holding, &mut plan);
                     if self.drops(&entry.holding, &member) {
                         plan.drop(entry, member);
                     }
                 }
                 // Its copy was deleted with its member, or has ended: only the entry is left.
                 (copies, None) => {
-                    plan.copies.extend(copies.unwrap_or_default());
+                    let copies = copies.ok().filter(|_| holds(Clause::LeftOverDeleted));
+                    self.add(copies.unwrap_or_default(), &entry.holding, &mut plan);
                     plan.entries.push((entry.holding, entry.stamp));
                 }
                 (Err(trouble), Some(_)) => {
@@ -138,6 +161,12 @@ impl Chunk<'_> {
             }
         }
         Ok(plan)
+    }
+
+    fn add(&self, keys: Vec<CopyKey>, holding: &Holding, plan: &mut Plan) {
+        if let Some(token) = &self.token {
+            plan.copies.add(CopyOf { entity: holding.entity.clone(), token: token.clone() }, keys);
+        }
     }
 
     /// A recheck is for what may have been filled late; the rest is gone.
@@ -168,14 +197,16 @@ impl Chunk<'_> {
 
     /// Members first: an entry that is left finds the rest again. Where members linger, so do entries: whoever runs this
     /// again, after a failover has brought a copy back, finds it by them.
-    async fn forget(&self, plan: Plan) -> Result<(), StoreError> {
-        let (relations, linger) = (&self.hooks.relations, self.hooks.window.span());
+    async fn forget(&self, plan: &Plan) -> Result<(), StoreError> {
+        let (relations, span) = (&self.hooks.relations, self.hooks.window.span());
+        let linger = if holds(Clause::Lingers) { span } else { Duration::ZERO };
         let drops: Vec<_> =
             plan.members.iter().map(|(entity, members)| relations.forget(entity, members, linger)).collect();
         let mut drops = stream::iter(drops).buffer_unordered(DROPPED_AT_ONCE);
         while let Some(dropped) = drops.next().await {
             dropped?;
         }
+        let linger = if holds(Clause::EntriesLinger) { span } else { Duration::ZERO };
         relations.release(self.holder, &plan.entries, linger).await.map(drop)
     }
 }

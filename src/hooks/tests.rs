@@ -209,7 +209,7 @@ impl Kit {
 
     /// The next attempt, after this one has failed for the far cache.
     async fn fails_for_the_far_cache(&self, attempt: &Attempt) -> Attempt {
-        let Outcome::Failed { error, fan_out, waits_for } = self.run(attempt).await else {
+        let Outcome::Failed { error, fan_out, waits_for, .. } = self.run(attempt).await else {
             panic!("it failed")
         };
         assert_eq!((&*error, &*waits_for), ("cache far: cache unavailable: refused", &["far".into()][..]));
@@ -226,7 +226,7 @@ impl Kit {
 
     async fn is_done(&self, attempt: &Attempt) -> Vec<Job> {
         match self.run(attempt).await {
-            Outcome::Done { follow_ups, .. } => follow_ups,
+            Outcome::Done { follow_ups, .. } | Outcome::Evicted { ending: None, follow_ups } => follow_ups,
             other => panic!("{other:?}"),
         }
     }

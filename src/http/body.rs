@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use axum::{
-    body::HttpBody,
     extract::{FromRequest, Request},
     http::{HeaderMap, HeaderValue, header},
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::{
     Service,
+    incoming::{Encoding, Incoming, in_time},
     problem::{Kind, Problem},
 };
 
@@ -27,17 +26,8 @@ impl FromRequest<Arc<Service>> for JsonBody {
         expect_json(request.headers())?;
         expect_plain(request.headers())?;
         let limits = &service.limits;
-        // Refused unread where it says its size: a client that sent `Expect: 100-continue` never sends it.
-        if request.body().size_hint().lower() > limits.body_bytes as u64 {
-            return Err(too_large(limits.body_bytes));
-        }
-        let body = Limited::new(request.into_body(), limits.body_bytes).collect();
-        match tokio::time::timeout(limits.body_read, body).await {
-            Ok(Ok(body)) => Ok(Self(body.to_bytes())),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits.body_bytes)),
-            Ok(Err(_)) => Err(Problem::new(Kind::InvalidBody, "the body broke off")),
-            Err(_) => Err(too_slow(limits.body_read.as_secs_f64())),
-        }
+        let body = Incoming::new(request.into_body(), Encoding::Identity, limits)?;
+        in_time(limits.body_read, body.whole()).await.map(Self)
     }
 }
 
@@ -93,14 +83,4 @@ fn expect_plain(headers: &HeaderMap) -> Result<(), Problem> {
     let detail = "the body has to come without a `Content-Encoding`";
     let accepted = HeaderValue::from_static("identity");
     Err(Problem::new(Kind::UnsupportedEncoding, detail).with_header(header::ACCEPT_ENCODING, accepted))
-}
-
-fn too_large(most: usize) -> Problem {
-    Problem::new(Kind::BodyTooLarge, format!("a body may have {most} bytes"))
-}
-
-fn too_slow(seconds: f64) -> Problem {
-    let close = HeaderValue::from_static("close");
-    Problem::new(Kind::RequestTimeout, format!("a body has to arrive within {seconds} seconds"))
-        .with_header(header::CONNECTION, close)
 }

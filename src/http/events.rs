@@ -13,12 +13,12 @@ use serde_json::Value;
 
 use super::{
     Service,
-    body::JsonBody,
     outcome::{JobEntry, Source, entries},
     prefer::Wait,
     problem::{Kind, Problem},
+    reading::Events,
 };
-use crate::{event::forms, ingest::Receipt, queue::JobView};
+use crate::{ingest::Receipt, queue::JobView};
 
 #[derive(Serialize)]
 struct Answer {
@@ -38,9 +38,8 @@ struct Rejected {
 pub(super) async fn post(
     State(service): State<Arc<Service>>,
     wait: Wait,
-    body: JsonBody,
+    Events(events): Events,
 ) -> Result<Response, Problem> {
-    let events = forms::json(&body.0, service.limits.events, service.clock.now())?;
     let (receipt, ended) = service.ingest.accept(events, wait.0).await?;
     let status = if ended.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
     let answer = answer(&service, receipt, ended.as_deref());

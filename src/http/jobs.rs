@@ -14,8 +14,8 @@ use super::{
     query::Query,
 };
 use crate::{
-    job::JobId,
-    queue::{JobState, JobView, Tally},
+    job::{Cause, JobId},
+    queue::{JobState, JobView, Tally, Which},
 };
 
 const STATES: [(&str, JobState); 6] = [
@@ -43,6 +43,7 @@ pub(super) struct JobAnswer {
     state: JobState,
     priority: u16,
     attempts: u32,
+    reason: Option<Cause>,
     last_error: Option<Box<str>>,
     accepted_at: String,
     finished_at: Option<String>,
@@ -61,6 +62,7 @@ impl From<JobView> for JobAnswer {
             state: view.state,
             priority: view.priority,
             attempts: view.attempts,
+            reason: view.cause,
             last_error: view.last_error,
             accepted_at: view.accepted_at.to_string(),
             finished_at: view.finished_at.map(|at| at.to_string()),
@@ -70,16 +72,40 @@ impl From<JobView> for JobAnswer {
     }
 }
 
+/// What a page of dead letters may be narrowed down to.
+const OF_LETTERS: [&str; 3] = ["reason", "resource_type", "topic"];
+
 /// Shows a page of jobs, oldest first, of one state or of all.
 pub(super) async fn list(State(service): State<Arc<Service>>, query: Query) -> Result<Json<Page>, Problem> {
-    query.only(&["state", "limit", "cursor"])?;
+    query.only(&["state", "reason", "resource_type", "topic", "limit", "cursor"])?;
     let (state, limit) = (query.get("state").map(state).transpose()?, query.limit()?);
     let after = query.get("cursor").map(cursor).transpose()?;
-    let mut jobs = service.queue.jobs(state, after, limit + 1);
+    let mut jobs = match state {
+        Some(JobState::Dead) => service.queue.letters(&which(&query)?, after, limit + 1),
+        _ if OF_LETTERS.iter().any(|name| query.get(name).is_some()) => {
+            let detail = format!("`{}` go with `state=dead`", OF_LETTERS.join("`, `"));
+            return Err(Problem::new(Kind::InvalidParameter, detail));
+        }
+        _ => service.queue.jobs(state, after, limit + 1),
+    };
     let more = jobs.len() > limit;
     jobs.truncate(limit);
     let next = jobs.last().filter(|_| more).map(|last| last.id.to_string());
     Ok(Json(Page { items: jobs.into_iter().map(JobAnswer::from).collect(), next }))
+}
+
+fn which(query: &Query) -> Result<Which, Problem> {
+    let cause = query
+        .get("reason")
+        .map(|word| Cause::parse(word).ok_or_else(|| Problem::new(Kind::InvalidParameter, unknown_reason())));
+    let text = |name| query.get(name).map(Into::into);
+    Ok(Which { cause: cause.transpose()?, resource_type: text("resource_type"), topic: text("topic") })
+}
+
+/// What to say of a reason that is none.
+pub(super) fn unknown_reason() -> String {
+    let words: Vec<_> = Cause::ALL.iter().map(|cause| cause.as_str()).collect();
+    format!("`reason` has to be one of {}", words.join(", "))
 }
 
 /// Shows one job.

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Limits {
     /// The largest body, in bytes.
     pub body_bytes: usize,
+    /// The largest body once it is decompressed, in bytes.
+    pub decompressed_bytes: usize,
     /// Most events in one request.
     pub events: usize,
     /// Request line and headers together, in bytes. Ids and cursors stand in URLs, so a few KiB are needed.
@@ -19,6 +21,10 @@ pub struct Limits {
     pub write: Duration,
     /// Connections served at a time. Where there are more, the one whose client has been silent longest makes room.
     pub connections: u32,
+    /// Streams of invalidations at a time.
+    pub streams: usize,
+    /// After how long without an event a stream says that it lives.
+    pub heartbeat: Duration,
     /// The longest that `Prefer: wait` is granted.
     pub wait: Duration,
     /// How long requests in flight have to finish once the service stops.
@@ -36,12 +42,15 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 8 * 1024 * 1024,
+            decompressed_bytes: 16 * 1024 * 1024,
             events: 10_000,
             header_bytes: 32 * 1024,
             header_read: Duration::from_secs(30),
             body_read: Duration::from_secs(30),
             write: Duration::from_secs(30),
             connections: 4096,
+            streams: 64,
+            heartbeat: Duration::from_secs(15),
             wait: Duration::from_secs(60),
             drain: Duration::from_secs(10),
         }

@@ -6,19 +6,24 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::{
-    clock::Clock, health::Health, ingest::Ingest, lookup::Lookup, queue::Queue, reconcile::Reconciliations,
+    clock::Clock, dead_letters::DeadLetters, feed::Feed, health::Health, ingest::Ingest, lookup::Lookup,
+    queue::Queue, reconcile::Reconciliations,
 };
 
 mod auth;
 mod body;
 mod connections;
+mod dead_letters;
 mod docs;
 mod entities;
 mod events;
+mod explain;
+mod form;
 mod guard;
 mod health;
 mod holders;
 mod holdings;
+mod incoming;
 mod invalidations;
 mod jobs;
 mod limits;
@@ -32,9 +37,11 @@ mod purge;
 mod query;
 mod queue;
 mod rate;
+mod reading;
 mod reconciliations;
 mod router;
 mod serve;
+mod stream;
 mod target;
 mod transport;
 mod unread;
@@ -46,6 +53,7 @@ pub use auth::Auth;
 pub use limits::Limits;
 pub use probe::{Call, Over, ProbeError, call, probe, probe_over_tls};
 pub use problem::problem_types;
+pub use reading::read_events;
 pub use router::{Access, router, routes};
 pub use serve::{Listener, serve};
 
@@ -58,12 +66,18 @@ pub struct Service {
     pub ingest: Arc<Ingest>,
     /// Shows jobs.
     pub queue: Arc<Queue>,
+    /// Looks after those that have failed too often.
+    pub dead_letters: DeadLetters,
     /// Shows who holds what.
     pub lookup: Lookup,
     /// Takes reconciliations.
     pub reconciliations: Arc<Reconciliations>,
     /// Says whether events can be taken.
     pub health: Arc<Health>,
+    /// Shows what invalidations have done.
+    pub feed: Arc<Feed>,
+    /// Those who look on at a time.
+    pub streams: Arc<Semaphore>,
     /// Says who may ask.
     pub auth: Auth,
     /// How much a request may ask for.

@@ -95,6 +95,7 @@ mod tests {
             priority: 0,
             attempts: 0,
             last_error: None,
+            cause: None,
             accepted_at: Timestamp(1),
             finished_at: Some(Timestamp(2)),
             superseded_by,

@@ -9,6 +9,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    dead_letters::LetterError,
     event::forms::BodyError,
     ingest::{IngestError, Rejection},
     lookup::{HoldersError, HoldingsError},
@@ -31,6 +32,7 @@ pub(super) enum Kind {
     MethodNotAllowed,
     RequestTimeout,
     ReconciliationRunning,
+    JobNotDead,
     BodyTooLarge,
     BatchTooLong,
     UnsupportedMediaType,
@@ -45,10 +47,11 @@ pub(super) enum Kind {
     JournalUnwritable,
     StoreUnavailable,
     NotByHolder,
+    TooManyStreams,
 }
 
 impl Kind {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 27] = [
         Self::InvalidBody,
         Self::InvalidParameter,
         Self::InvalidCursor,
@@ -60,6 +63,7 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::ReconciliationRunning,
+        Self::JobNotDead,
         Self::BodyTooLarge,
         Self::BatchTooLong,
         Self::UnsupportedMediaType,
@@ -74,6 +78,7 @@ impl Kind {
         Self::JournalUnwritable,
         Self::StoreUnavailable,
         Self::NotByHolder,
+        Self::TooManyStreams,
     ];
 
     fn parts(self) -> (u16, &'static str, &'static str) {
@@ -89,6 +94,7 @@ impl Kind {
             Self::MethodNotAllowed => (405, "method-not-allowed", "The route does not take this method"),
             Self::RequestTimeout => (408, "request-timeout", "The body took too long to arrive"),
             Self::ReconciliationRunning => (409, "reconciliation-running", "A reconciliation is under way"),
+            Self::JobNotDead => (409, "job-not-dead", "The job is no dead letter"),
             Self::BodyTooLarge => (413, "body-too-large", "The body is too large"),
             Self::BatchTooLong => (413, "batch-too-long", "Too many items in one request"),
             Self::UnsupportedMediaType => (415, "unsupported-media-type", "The content type is not taken"),
@@ -101,6 +107,7 @@ impl Kind {
             Self::Stopping => (503, "stopping", "The service is stopping"),
             Self::Replaying => (503, "replaying", "The service is starting"),
             Self::JournalUnwritable => (503, "journal-unwritable", "Events cannot be kept"),
+            Self::TooManyStreams => (503, "too-many-streams", "Too many look on"),
             Self::NotByHolder => (501, "not-by-holder", "The index is not kept by holder"),
             Self::StoreUnavailable => (503, "store-unavailable", "The index does not answer"),
         }
@@ -139,6 +146,11 @@ impl Problem {
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// What it says to whom it is not answered over HTTP.
+    pub(super) fn into_detail(self) -> String {
+        self.detail
     }
 
     /// Lists entities that are not valid.
@@ -193,6 +205,16 @@ impl From<IngestError> for Problem {
                 Self::new(Kind::JournalUnwritable, detail).retry_after(Duration::from_secs(1))
             }
             IngestError::UnknownResources(entities) => Self::invalid_entities(detail, entities),
+        }
+    }
+}
+
+impl From<LetterError> for Problem {
+    fn from(error: LetterError) -> Self {
+        match error {
+            LetterError::Unknown => Self::new(Kind::UnknownJob, error.to_string()),
+            LetterError::NotDead(_) | LetterError::InHand => Self::new(Kind::JobNotDead, error.to_string()),
+            LetterError::NotTaken(error) => error.into(),
         }
     }
 }

@@ -6,12 +6,14 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 
 use super::Service;
+use crate::job::Cause;
 
 #[derive(Serialize)]
 pub(super) struct Answer {
     queued: usize,
     running: usize,
     dead: usize,
+    dead_by_reason: BTreeMap<Cause, usize>,
     bytes: usize,
     by_priority: BTreeMap<u16, usize>,
     by_topic: BTreeMap<Arc<str>, usize>,
@@ -27,6 +29,7 @@ pub(super) async fn get(State(service): State<Arc<Service>>) -> Json<Answer> {
         queued: view.queued,
         running: view.running,
         dead: view.dead,
+        dead_by_reason: view.dead_by_cause,
         bytes: view.bytes,
         by_priority: view.by_priority,
         by_topic: view.by_topic,

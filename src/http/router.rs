@@ -13,9 +13,10 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    Service, auth, docs, entities, events, health, holders, holdings, invalidations, jobs, log, meta,
+    Service, auth, dead_letters, docs, entities, events, explain, health, holders, holdings, invalidations,
+    jobs, log, meta,
     problem::{Kind, Problem},
-    purge, queue, reconciliations, unread,
+    purge, queue, reconciliations, stream, unread,
 };
 use crate::config::auth::Scope;
 
@@ -33,10 +34,12 @@ const INGEST: Access = Access::Needs(Scope::Ingest);
 const READ: Access = Access::Needs(Scope::Read);
 const ADMIN: Access = Access::Needs(Scope::Admin);
 
-fn table() -> [Route; 23] {
+fn table() -> [Route; 29] {
     [
         post("/v1/events", INGEST, events::post),
+        post("/v1/events/explain", READ, explain::post),
         post("/v1/invalidations", ADMIN, invalidations::post),
+        get("/v1/invalidations/stream", READ, stream::get),
         get("/v1/entities", READ, entities::get),
         purge("/v1/entities", ADMIN, purge::purge),
         get("/v1/entities/{resource_type}/{entity_id}", READ, entities::get),
@@ -48,6 +51,10 @@ fn table() -> [Route; 23] {
         delete("/v1/holders/{holder}", ADMIN, holdings::revoke),
         get("/v1/jobs", READ, jobs::list),
         get("/v1/jobs/{id}", READ, jobs::get),
+        delete("/v1/jobs/{id}", ADMIN, dead_letters::discard),
+        post("/v1/jobs/{id}/retry", ADMIN, dead_letters::retry),
+        post("/v1/jobs/retry", ADMIN, dead_letters::retry_all),
+        post("/v1/jobs/discard", ADMIN, dead_letters::discard_all),
         get("/v1/queue", READ, queue::get),
         post("/v1/reconciliations", ADMIN, reconciliations::post),
         get("/v1/reconciliations/current", ADMIN, reconciliations::current),

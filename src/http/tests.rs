@@ -57,10 +57,13 @@ impl App {
         let queue = Arc::new(queue());
         let mut service = Service {
             ingest: Arc::new(ingest(queue.clone(), health.clone())),
+            dead_letters: dead_letters(queue.clone(), health.clone()),
             queue,
             lookup: index.lookup.clone(),
             reconciliations: Arc::new(Reconciliations::new(Clock::start())),
             health: Arc::clone(&health),
+            feed: Arc::new(Feed::new("test")),
+            streams: Arc::new(Semaphore::new(1)),
             auth: Auth::default(),
             limits: Limits { body_bytes: 64 * 1024, ..Limits::default() },
             waiting: Arc::new(Semaphore::new(1)),
@@ -73,6 +76,11 @@ impl App {
 
     async fn send(&self, request: Request<Body>) -> Answer {
         Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    /// Of an answer whose body may go on for ever.
+    async fn status(&self, request: Request<Body>) -> StatusCode {
+        self.router.clone().oneshot(request).await.unwrap().status()
     }
 
     async fn get(&self, url: &str) -> Answer {
@@ -93,6 +101,11 @@ fn queue() -> Queue {
     let retry = RetryPolicy { max_attempts: 1, base: Duration::ZERO, cap: Duration::ZERO };
     let limits = QueueLimits { capacity: 10, max_bytes: 1 << 20, finished: 10, aging: Aging::Strict, retry };
     Queue::new(limits, Clock::start())
+}
+
+fn dead_letters(queue: Arc<Queue>, health: Arc<Health>) -> DeadLetters {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    DeadLetters { queue, journal: Arc::new(Volatile), clock: Clock::start(), health, metrics }
 }
 
 /// Takes events by the default rules.

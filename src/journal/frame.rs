@@ -3,7 +3,7 @@
 use crate::secret::{RecordKey, SEAL_BYTES};
 
 /// What a segment begins with: magic, the secret's fingerprint, a random part of its nonces, a checksum.
-const MAGIC: &[u8; 8] = b"decache2";
+const MAGIC: &[u8; 8] = b"decache3";
 /// Bytes of a header.
 pub(super) const HEADER: usize = 8 + 16 + 16 + 4;
 /// What a frame begins with: mark, length of the sealed record, number in the segment, checksum of all but the mark.

@@ -45,6 +45,11 @@ impl EntryId {
     pub fn again(now: Timestamp) -> Self {
         Self(JobId::new(now).as_u128())
     }
+
+    /// When it was named.
+    pub fn at(self) -> Timestamp {
+        JobId::from_u128(self.0).at()
+    }
 }
 
 /// What records that were kept, each in its segment, leave to be done: as a journal that is read back.

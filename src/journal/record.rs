@@ -8,7 +8,7 @@ use super::{EntryId, JournalError, Ref};
 use crate::{
     clock::{Tick, Timestamp},
     event::{AccessToken, Entity},
-    job::{Accepted, CopyHeld, Job, JobId, JobKey, JobType},
+    job::{Accepted, Cause, CopyHeld, Death, Job, JobId, JobKey, JobType},
     secret::HolderId,
     trace::{SpanContext, Trace},
 };
@@ -55,8 +55,8 @@ impl Record {
 pub struct Kept<'a> {
     /// The job.
     pub job: &'a Job,
-    /// Why it is a dead letter, if it is one.
-    pub dead: Option<&'a str>,
+    /// How it became a dead letter, if it is one.
+    pub dead: Option<&'a Death>,
     /// What this is called.
     pub entry: EntryId,
 }
@@ -102,7 +102,8 @@ pub(super) struct WrittenJob<'a> {
     /// JSON.
     payload: Option<Cow<'a, str>>,
     depth: u8,
-    dead: Option<&'a str>,
+    #[serde(borrow)]
+    dead: Option<WrittenDeath<'a>>,
     entry: u128,
     /// Stands behind the record, where any of its jobs has one ([`traces`]).
     #[serde(skip)]
@@ -119,6 +120,14 @@ pub(super) fn traces(behind: &[u8]) -> Vec<WrittenTrace> {
 }
 
 #[derive(Serialize, Deserialize)]
+struct WrittenDeath<'a> {
+    cause: &'a str,
+    error: &'a str,
+    attempts: u32,
+    at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
 struct WrittenCopy<'a> {
     holder: [u8; 16],
     token: &'a str,
@@ -127,8 +136,8 @@ struct WrittenCopy<'a> {
     life_ms: u64,
 }
 
-/// A job that was read back, and why it is a dead letter, if it is one.
-pub(super) type ReadJob = (Job, Option<Box<str>>);
+/// A job that was read back, and how it became a dead letter, if it is one.
+pub(super) type ReadJob = (Job, Option<Death>);
 
 impl<'a> WrittenJob<'a> {
     fn new(Kept { job, dead, entry }: Kept<'a>, now: Accepted) -> Self {
@@ -162,7 +171,7 @@ impl<'a> WrittenJob<'a> {
             copy,
             payload: payload.map(Cow::Owned),
             depth: job.depth,
-            dead,
+            dead: dead.map(WrittenDeath::new),
             entry: entry.0,
             trace: job.trace.as_ref().map(|trace| (trace.parent.trace_id, trace.parent.span_id)),
         }
@@ -197,11 +206,23 @@ impl<'a> WrittenJob<'a> {
             recheck: self.job_type & RECHECK != 0,
             trace: trace.map(|(trace_id, span_id)| Trace::of(SpanContext { trace_id, span_id })),
         };
-        Some((job, self.dead.map(Into::into)))
+        Some((job, self.dead.as_ref().map(WrittenDeath::read)))
     }
 
     pub(super) fn entry(&self) -> EntryId {
         EntryId(self.entry)
+    }
+}
+
+impl<'a> WrittenDeath<'a> {
+    fn new(death: &'a Death) -> Self {
+        let Death { cause, error, attempts, at } = death;
+        Self { cause: cause.as_str(), error, attempts: *attempts, at: at.0 }
+    }
+
+    fn read(&self) -> Death {
+        let cause = Cause::parse(self.cause).unwrap_or(Cause::Unknown);
+        Death { cause, error: self.error.into(), attempts: self.attempts, at: Timestamp(self.at) }
     }
 }
 

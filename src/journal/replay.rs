@@ -17,7 +17,7 @@ use super::{
     segments,
 };
 use crate::{
-    job::{Accepted, Job, JobId},
+    job::{Accepted, Death, Job, JobId},
     secret::RecordKey,
 };
 
@@ -30,14 +30,14 @@ const PROGRESS_BYTES: usize = 64 << 20;
 /// What was read back.
 #[derive(Debug, Default)]
 pub struct Replayed {
-    /// Every job that has not ended, in the order of acceptance, where it stands, and why it is a dead letter, if so.
+    /// Every job that has not ended, in the order of acceptance, where it stands, and how it became a dead letter, if so.
     pub jobs: Vec<ReplayedJob>,
     /// What could not be read.
     pub damage: Vec<Damage>,
 }
 
-/// A job that was read back, why it is a dead letter, if it is one, and where it stands.
-pub type ReplayedJob = ((Job, Option<Box<str>>), Ref);
+/// A job that was read back, how it became a dead letter, if it is one, and where it stands.
+pub type ReplayedJob = ((Job, Option<Death>), Ref);
 
 /// Bytes that could not be read. The jobs in them, if any, are lost; jobs that ended in them run again.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     clock::{Clock, Tick, Timestamp},
     event::{AccessToken, Entity},
-    job::{Accepted, CopyHeld, Job, JobKey, JobType},
+    job::{Accepted, Cause, CopyHeld, Death, Job, JobKey, JobType},
     secret::{HolderId, Keys, Secret},
 };
 
@@ -137,15 +137,15 @@ async fn a_dead_letter_comes_back_as_one() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
     let dead = job(1);
-    let record =
-        Record::new([Kept { dead: Some("store unavailable"), ..Kept::first(&dead) }], Vec::new(), NOW)
-            .unwrap();
+    let (cause, at) = (Cause::StoreUnavailable, Timestamp(7));
+    let death = Death { cause, error: "store unavailable".into(), attempts: 8, at };
+    let record = Record::new([Kept { dead: Some(&death), ..Kept::first(&dead) }], Vec::new(), NOW).unwrap();
     let (answer, answered) = oneshot::channel();
     log.write(record, Box::new(|written| answer.send(written).unwrap()));
     answered.await.unwrap().unwrap();
     drop(log);
-    let ((_, reason), _) = open(folder.path()).replay().unwrap().jobs.pop().unwrap();
-    assert_eq!(reason.as_deref(), Some("store unavailable"));
+    let ((_, read), _) = open(folder.path()).replay().unwrap().jobs.pop().unwrap();
+    assert_eq!(read, Some(death));
 }
 
 #[tokio::test]

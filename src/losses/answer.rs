@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{
     Losses,
-    note::{Debt, OwedByCache},
+    note::{Debt, OwedByCache, Untold},
 };
 use crate::{
     clause::{Clause, holds},
@@ -70,6 +70,20 @@ impl Losses {
         self.came_up.notify_one();
     }
 
+    /// Has readiness name the caches that nobody could empty, until what was in them has ended.
+    pub(super) fn tell_untold(&self) {
+        let mut memory = self.memory();
+        let Some(untold) = &memory.note.untold else { return };
+        let detail = (untold.until > self.ground.clock.now()).then(|| untold.detail());
+        if detail.is_none() {
+            memory.note.untold = None;
+        }
+        // A loss that is being answered says more.
+        if memory.note.owed.index.is_none() {
+            self.ground.health.report("index", detail);
+        }
+    }
+
     /// What an earlier life owed is owed still.
     pub(super) fn go_on_owing(&self) {
         let owed = self.memory().note.owed.clone();
@@ -91,7 +105,10 @@ impl Losses {
     async fn pay(&self, debt: &Debt, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
         match (debt, self.on_loss()) {
             _ if !holds(Clause::LossAnswered) => Ok(Paid::default()),
-            (Debt::Index(_), OnLoss::Rebuild) => self.evict_untracked(cancelled).await,
+            (Debt::Index(_), OnLoss::Rebuild) => {
+                let mut paid = self.evict_untracked(cancelled).await?;
+                self.empty_whole(&mut paid.unscannable).await.map(|()| paid)
+            }
             (Debt::Index(_), OnLoss::Evict) => self.sweep(None, cancelled).await,
             (Debt::Index(since), OnLoss::Resolver) => self.wait_for_the_last_copy(*since, cancelled).await,
             (Debt::Cache(name, OwedByCache { all: true, .. }), _) => self.sweep(Some(name), cancelled).await,
@@ -132,6 +149,20 @@ impl Losses {
         }
     }
 
+    /// Empties those of these caches that can be emptied only as a whole. The others are left in the list.
+    async fn empty_whole(&self, unscannable: &mut Vec<String>) -> Result<(), Unpaid> {
+        for cache in self.ground.hooks.caches.iter() {
+            let name = cache.name();
+            let Some(everything) = cache.purge_all().filter(|_| unscannable.iter().any(|it| it == name))
+            else {
+                continue;
+            };
+            everything.await.map_err(|error| Unpaid::Failed(format!("cache {name}: {error}")))?;
+            unscannable.retain(|it| it != name);
+        }
+        Ok(())
+    }
+
     async fn sweep(&self, only: Option<&str>, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
         let hooks = &self.ground.hooks;
         let sweep = Sweep {
@@ -163,10 +194,15 @@ impl Losses {
             self.ground.hooks.trust.complete();
         }
         self.observe();
-        for cache in &paid.unscannable {
-            warn!(cache, "a cache does not tell what it holds: copies in it may live on until they expire");
-        }
         self.ground.health.report(&component(debt), None);
+        if let (Debt::Index(since), [_, ..]) = (debt, &*paid.unscannable) {
+            let untold = Untold { caches: paid.unscannable.clone(), until: since.after(self.life) };
+            for cache in &untold.caches {
+                warn!(cache, until = %untold.until, "a cache does not tell what it holds: stale copies in it may live on");
+            }
+            self.memory().note.untold = Some(untold);
+            self.tell_untold();
+        }
         info!(component = component(debt), copies = paid.evicted, "what a loss has left behind is gone");
         // Where it is not noted, it is done once more.
         let _ = self.save(false).await;

@@ -7,11 +7,14 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::{
-    Losses,
+    CACHE, Losses,
     note::{Debt, OwedByCache},
     verdict::{ServerIs, of_server},
 };
-use crate::redis_pool::{Found, PoolError, Watched};
+use crate::{
+    caches::Regard,
+    redis_pool::{Found, PoolError, Watched},
+};
 
 impl Losses {
     /// Looks at every cache at once, for as long as `time`. What is wrong with one, a ping says.
@@ -21,10 +24,16 @@ impl Losses {
             let began = window.now();
             match timeout(time, self.look_at_cache(name, &**pulse)).await {
                 Ok(Ok(())) => window.same(name, began),
-                _ => window.away(name),
+                _ if self.is_suspect(name) => window.give_up(name),
+                _ => {}
             }
         }))
         .await;
+    }
+
+    fn is_suspect(&self, component: &str) -> bool {
+        let cache = component.strip_prefix(CACHE).unwrap_or(component);
+        self.ground.hooks.caches.regarded(cache) == Some(Regard::Suspect)
     }
 
     async fn look_at_cache(&self, name: &str, pulse: &dyn Watched) -> Result<(), PoolError> {

@@ -66,6 +66,9 @@ pub struct Ground {
     pub on_loss: OnLoss,
 }
 
+/// What the names of caches begin with among the servers that are looked after.
+const CACHE: &str = "cache:";
+
 /// Looks after the store and the caches.
 pub struct Losses {
     ground: Ground,
@@ -188,6 +191,7 @@ impl Losses {
         metrics.observe_window(held, early);
         let incomplete = hooks.trust.incomplete_until(hooks.window.now()).is_some();
         metrics.index_incomplete.set(i64::from(incomplete));
+        self.tell_untold();
     }
 
     /// The service ends, and all that it has let go is known.
@@ -285,7 +289,7 @@ impl Losses {
 }
 
 fn component(cache: &str) -> Box<str> {
-    format!("cache:{cache}").into()
+    format!("{CACHE}{cache}").into()
 }
 
 /// What cannot be read is not taken for nothing: the index that is there is not known to be the one of before.

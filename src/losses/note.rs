@@ -20,6 +20,28 @@ pub(super) struct Note {
     pub(super) servers: BTreeMap<Box<str>, KnownServer>,
     /// What is still to be done about losses.
     pub(super) owed: Owed,
+    /// What nothing could be done about.
+    #[serde(default)]
+    pub(super) untold: Option<Untold>,
+}
+
+/// Caches that nobody could empty after a loss of the index, as they do not tell what they hold.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Untold {
+    /// Their names.
+    pub(super) caches: Vec<String>,
+    /// When the last stale copy in them has ended.
+    pub(super) until: Timestamp,
+}
+
+impl Untold {
+    /// What readiness says of it.
+    pub(super) fn detail(&self) -> String {
+        let (caches, until) = (self.caches.join(", "), self.until);
+        format!(
+            "lost: {caches} neither tell what they hold nor can be emptied: stale copies in them may live until {until}"
+        )
+    }
 }
 
 /// A server as it was seen last.

@@ -36,9 +36,8 @@ impl Losses {
         let window = &self.ground.hooks.window;
         let began = window.now();
         let looked = self.look(began).await;
-        match looked {
-            Ok(()) => window.same(STORE, began),
-            Err(_) => window.away(STORE),
+        if looked.is_ok() {
+            window.same(STORE, began);
         }
         looked
     }

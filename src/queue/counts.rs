@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{entry::Entry, view::Owed};
+use crate::job::Cause;
 
 /// Queued jobs, counted as they come and go, so that looking costs nothing.
 #[derive(Debug, Default)]
@@ -12,6 +13,8 @@ pub(super) struct Counts {
     pub(super) by_topic: BTreeMap<Arc<str>, usize>,
     /// Invalidations and evictions that wait after a failure.
     pub(super) suspended: usize,
+    /// Jobs that wait because nobody knows what the copies of their resource type are called.
+    pub(super) without_resource: BTreeMap<Box<str>, usize>,
     /// What waits for a cache, by its name.
     pub(super) owed: BTreeMap<Arc<str>, Owed>,
 }
@@ -22,6 +25,9 @@ impl Counts {
         *self.by_priority.entry(entry.job.priority).or_default() += 1;
         *self.by_topic.entry(entry.job.topic.clone()).or_default() += 1;
         self.suspended += usize::from(entry.is_suspended());
+        if entry.cause == Some(Cause::NoResource) {
+            *self.without_resource.entry(entry.job.entity.resource_type.clone()).or_default() += 1;
+        }
         for cache in &entry.waits_for {
             self.owed.entry(cache.clone()).or_default().add(entry.bytes);
         }
@@ -32,6 +38,9 @@ impl Counts {
         decrement(&mut self.by_priority, &entry.job.priority);
         decrement(&mut self.by_topic, &entry.job.topic);
         self.suspended -= usize::from(entry.is_suspended());
+        if entry.cause == Some(Cause::NoResource) {
+            decrement(&mut self.without_resource, &entry.job.entity.resource_type);
+        }
         for cache in &entry.waits_for {
             if let Some(owed) = self.owed.get_mut(cache)
                 && owed.subtract(entry.bytes)

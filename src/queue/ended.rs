@@ -1,7 +1,7 @@
 //! Jobs that have come to their end: kept a bounded while to be looked at, and told to whoever waits for them.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -10,6 +10,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{
     entry::{Entry, Kept},
+    letters::Letters,
+    shelf::Shelf,
     view::{JobState, JobView},
 };
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Ended {
     finished: Shelf<()>,
-    dead: Shelf<DeadLetter>,
+    pub(super) letters: Letters,
     watches: HashMap<JobId, Vec<Watching>>,
 }
 
@@ -45,24 +47,17 @@ struct Watching {
 pub(super) struct DeadLetter {
     pub(super) job: Arc<Job>,
     pub(super) kept: Kept,
-}
-
-/// The last so many, by id.
-#[derive(Debug)]
-struct Shelf<T> {
-    keep: usize,
-    jobs: BTreeMap<JobId, (JobView, T)>,
-    /// With the bytes that each is counted with.
-    order: VecDeque<(JobId, usize)>,
-    bytes: usize,
-    max_bytes: usize,
+    /// What the queue counted the job with.
+    pub(super) bytes: usize,
+    /// Whether the journal is writing it, so that it is not known yet what is to be let go.
+    pub(super) being_kept: bool,
 }
 
 impl Ended {
     /// Keeps `keep` finished jobs and as many dead letters, these in so many bytes.
     pub(super) fn new(keep: usize, dead_bytes: usize) -> Self {
-        let (finished, dead) = (Shelf::new(keep, usize::MAX), Shelf::new(keep, dead_bytes));
-        Self { finished, dead, watches: HashMap::new() }
+        let (finished, letters) = (Shelf::new(keep, usize::MAX), Letters::new(keep, dead_bytes));
+        Self { finished, letters, watches: HashMap::new() }
     }
 
     /// A job has come to its end. Returns what the journal may let go: the job, or the dead letters that have to make room.
@@ -72,9 +67,8 @@ impl Ended {
             watching.tell(&view);
         }
         if state == JobState::Dead {
-            let letter = DeadLetter { job: entry.job, kept: entry.kept };
-            let gone = self.dead.put(view, letter, entry.bytes);
-            return gone.into_iter().flat_map(|gone| gone.kept).collect();
+            let Entry { job, kept, bytes, .. } = entry;
+            return self.letters.put(view, DeadLetter { job, kept, bytes, being_kept: false });
         }
         self.finished.put(view, (), 0);
         entry.kept
@@ -103,29 +97,19 @@ impl Ended {
     }
 
     pub(super) fn job(&self, id: JobId) -> Option<&JobView> {
-        self.finished.view(id).or_else(|| self.dead.view(id))
+        self.finished.view(id).or_else(|| self.letters.view(id))
     }
 
     /// Up to `limit` of each shelf, by id.
     pub(super) fn jobs(&self, only: Option<JobState>, after: Option<JobId>, limit: usize) -> Vec<JobView> {
-        let wanted = |view: &&JobView| {
-            only.is_none_or(|only| only == view.state) && after.is_none_or(|after| view.id > after)
-        };
-        let finished = self.finished.views().filter(wanted).take(limit);
-        finished.chain(self.dead.views().filter(wanted).take(limit)).cloned().collect()
-    }
-
-    pub(super) fn letters(&mut self) -> impl Iterator<Item = (&JobView, &mut DeadLetter)> {
-        self.dead.jobs.values_mut().map(|(view, letter)| (&*view, letter))
+        let wanted = |view: &&JobView| only.is_none_or(|only| only == view.state);
+        let finished = self.finished.after(after).map(|(view, ())| view).filter(wanted).take(limit);
+        finished.chain(self.letters.after(after).filter(wanted).take(limit)).cloned().collect()
     }
 
     #[cfg(test)]
     pub(super) fn watchers(&self) -> usize {
         self.watches.values().map(Vec::len).sum()
-    }
-
-    pub(super) fn dead(&self) -> usize {
-        self.dead.jobs.len()
     }
 }
 
@@ -155,33 +139,5 @@ impl Watching {
         let superseded_by = (view.id != self.id).then_some(view.id);
         // Whoever has stopped waiting need not know.
         let _ = self.ends.send((self.index, JobView { id: self.id, superseded_by, ..view.clone() }));
-    }
-}
-
-impl<T> Shelf<T> {
-    fn new(keep: usize, max_bytes: usize) -> Self {
-        Self { keep, jobs: BTreeMap::new(), order: VecDeque::new(), bytes: 0, max_bytes }
-    }
-
-    fn view(&self, id: JobId) -> Option<&JobView> {
-        self.jobs.get(&id).map(|(view, _)| view)
-    }
-
-    fn views(&self) -> impl Iterator<Item = &JobView> {
-        self.jobs.values().map(|(view, _)| view)
-    }
-
-    /// Returns what those held that have to make room. The last one stays, however large it is.
-    fn put(&mut self, view: JobView, what: T, bytes: usize) -> Vec<T> {
-        self.order.push_back((view.id, bytes));
-        self.bytes += bytes;
-        self.jobs.insert(view.id, (view, what));
-        let mut gone = Vec::new();
-        while self.order.len() > self.keep || (self.bytes > self.max_bytes && self.order.len() > 1) {
-            let Some((oldest, bytes)) = self.order.pop_front() else { break };
-            self.bytes -= bytes;
-            gone.extend(self.jobs.remove(&oldest).map(|(_, what)| what));
-        }
-        gone
     }
 }

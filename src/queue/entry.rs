@@ -13,7 +13,7 @@ use crate::{
     clause::{Clause, holds},
     clock::Tick,
     fan_out::FanOut,
-    job::{CopyHeld, Job, JobKey},
+    job::{Cause, CopyHeld, Job, JobKey},
     journal::Ref,
 };
 
@@ -70,6 +70,7 @@ pub(super) struct Entry {
     pub(super) phase: Phase,
     pub(super) failures: u32,
     pub(super) last_error: Option<Box<str>>,
+    pub(super) cause: Option<Cause>,
     pub(super) fan_out: Option<Box<FanOut>>,
     pub(super) waits_for: WaitsFor,
     pub(super) place: Place,
@@ -91,6 +92,7 @@ impl Entry {
             phase: Phase::Work,
             failures: 0,
             last_error: None,
+            cause: None,
             fan_out: None,
             waits_for: WaitsFor::default(),
             place,
@@ -146,6 +148,7 @@ impl Entry {
             priority: self.job.priority,
             attempts: self.failures,
             last_error: self.last_error.clone(),
+            cause: self.cause,
             accepted_at: self.job.accepted_at,
             finished_at: None,
             superseded_by: None,

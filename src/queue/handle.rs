@@ -166,6 +166,11 @@ impl Queue {
         self.lock().schedule.suspended()
     }
 
+    /// Jobs that have failed because their resource type is not configured, by that.
+    pub fn without_resource(&self) -> BTreeMap<Box<str>, usize> {
+        self.lock().schedule.without_resource()
+    }
+
     /// What is owed to caches, by their names.
     pub fn owed(&self) -> BTreeMap<Arc<str>, Owed> {
         self.lock().schedule.owed()
@@ -179,7 +184,8 @@ impl Queue {
         QueueView {
             queued: queued.total,
             running: state.schedule.len() - queued.total,
-            dead: state.ended.dead(),
+            dead: state.ended.letters.len(),
+            dead_by_cause: state.ended.letters.by_cause().clone(),
             bytes: state.schedule.bytes(),
             suspended: state.schedule.suspended(),
             owed: state.schedule.owed(),

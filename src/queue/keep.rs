@@ -2,24 +2,26 @@
 
 use std::sync::Arc;
 
-use super::{JobView, Queue, ended::DeadLetter, entry::Entry, state::State};
-use crate::{job::Job, journal::Ref};
+use super::{JobView, Queue, ended::DeadLetter, entry::Entry, letters::death_of, state::State};
+use crate::{
+    job::{Death, Job},
+    journal::Ref,
+};
 
 /// A job that the journal is to keep anew, before it lets go what it has kept of it.
 #[derive(Clone, Debug)]
 pub struct KeepAnew {
     /// The job as it is now.
     pub job: Arc<Job>,
-    /// Why it is a dead letter, if it is one.
-    pub dead: Option<Box<str>>,
+    /// How it became a dead letter, if it is one.
+    pub dead: Option<Death>,
     pub(super) kept: Vec<Ref>,
 }
 
 impl Queue {
     /// Takes back a dead letter that the journal gives back.
-    pub fn put_dead(&self, job: Job, reason: Box<str>, kept: Ref) -> Vec<Ref> {
-        let mut state = self.lock();
-        state.put_dead(job, reason, kept, &self.clock).into_vec()
+    pub fn put_dead(&self, job: Job, death: Death, kept: Ref) -> Vec<Ref> {
+        self.lock().put_dead(job, death, kept).into_vec()
     }
 
     /// Jobs that the journal had better keep anew, as they are now: those that stand for very many, and those in a
@@ -31,9 +33,7 @@ impl Queue {
         if let Some(segment) = sparse {
             let waiting = schedule.kept_in(segment).filter(|entry| !entry.running);
             anew.extend(waiting.take(limit).map(KeepAnew::of_entry));
-            let letters =
-                ended.letters().filter(|(_, letter)| letter.kept.iter().any(|kept| kept.segment == segment));
-            anew.extend(letters.take(limit).map(|(view, letter)| KeepAnew::of_letter(view, letter)));
+            anew.extend(ended.letters.keep_anew_in(segment).take(limit));
         }
         anew
     }
@@ -47,7 +47,7 @@ impl Queue {
         let waiting = schedule.get_mut(id).filter(|entry| !entry.running).map(|entry| &mut entry.kept);
         let kept = match waiting {
             Some(kept) => Some(kept),
-            None => ended.letters().find(|(view, _)| view.id == id).map(|(_, letter)| &mut letter.kept),
+            None => ended.letters.is_kept(id),
         };
         // Nothing may be let go twice: whoever was faster has what was kept before.
         match kept.filter(|kept| anew.kept.iter().all(|old| kept.contains(old))) {
@@ -58,6 +58,11 @@ impl Queue {
                 anew.kept.clone()
             }
         }
+    }
+
+    /// The journal could not keep a job anew: it is kept as it was.
+    pub fn not_kept_anew(&self, anew: &KeepAnew) {
+        self.lock().ended.letters.is_kept(anew.job.id);
     }
 }
 
@@ -72,8 +77,7 @@ impl KeepAnew {
         Self { job: entry.job.clone(), dead: None, kept: entry.kept.to_vec() }
     }
 
-    fn of_letter(view: &JobView, letter: &DeadLetter) -> Self {
-        let dead = Some(view.last_error.clone().unwrap_or_default());
-        Self { job: letter.job.clone(), dead, kept: letter.kept.to_vec() }
+    pub(super) fn of_letter(view: &JobView, letter: &DeadLetter) -> Self {
+        Self { job: letter.job.clone(), dead: Some(death_of(view)), kept: letter.kept.to_vec() }
     }
 }

@@ -113,5 +113,6 @@ fn restart(newer: &mut Entry, older: &Entry) {
     newer.failures = newer.failures.max(older.failures);
     if newer.last_error.is_none() {
         newer.last_error.clone_from(&older.last_error);
+        newer.cause = older.cause;
     }
 }

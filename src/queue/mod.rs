@@ -5,10 +5,12 @@ mod ended;
 mod entry;
 mod handle;
 mod keep;
+mod letters;
 mod merge;
 mod reserve;
 mod retry;
 mod schedule;
+mod shelf;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -19,6 +21,7 @@ pub(crate) use entry::weigh;
 pub use entry::{Attempt, Ending, Phase};
 pub use handle::Queue;
 pub use keep::KeepAnew;
+pub use letters::{Letter, NoLetter, Which};
 pub use reserve::Reserved;
 pub use retry::RetryPolicy;
 pub use schedule::{Aging, Room};
@@ -27,7 +30,7 @@ pub use view::{JobState, JobView, Owed, QueueView, Tally};
 use crate::{
     caches::WaitsFor,
     fan_out::FanOut,
-    job::{Job, JobId},
+    job::{Cause, Job, JobId},
     journal::Ref,
 };
 
@@ -74,10 +77,10 @@ pub enum Outcome {
         /// Jobs that follow from it.
         follow_ups: Vec<Job>,
     },
-    /// The copy of a job that is not worth doing, or cannot be done, is evicted.
+    /// The copy of a job is evicted: its read is stale, or it is not worth doing, or cannot be done.
     Evicted {
-        /// How the job ends by that.
-        ending: Ending,
+        /// How the job ends by that, if it is not simply done.
+        ending: Option<Ending>,
         /// Jobs that follow from it.
         follow_ups: Vec<Job>,
     },
@@ -87,6 +90,8 @@ pub enum Outcome {
     Failed {
         /// Why, in a sentence without a token or a key.
         error: String,
+        /// The same in a word.
+        cause: Cause,
         /// For an invalidation: how far it came.
         fan_out: Option<FanOut>,
         /// The caches that it waits for, if they alone are in the way.
@@ -101,6 +106,11 @@ impl Outcome {
             Self::Done { follow_ups, .. } | Self::Evicted { follow_ups, .. } => follow_ups,
             Self::Yield(_) | Self::Failed { .. } => &[],
         }
+    }
+
+    /// Whether copies were deleted, as far as there were any, before the job ended.
+    pub fn removed_copies(&self) -> bool {
+        matches!(self, Self::Evicted { .. } | Self::Done { fan_out: Some(_), .. })
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::Tick,
-    job::{Job, JobId, JobKey, JobType},
+    job::{Cause, Job, JobId, JobKey, JobType},
 };
 
 /// How a level of priority weighs against waiting.
@@ -208,6 +208,15 @@ impl Schedule {
             }
         }
         owed
+    }
+
+    /// Jobs that have failed because their resource type is not configured, by that.
+    pub(super) fn without_resource(&self) -> BTreeMap<Box<str>, usize> {
+        let mut types = self.queued.without_resource.clone();
+        for entry in self.running().filter(|entry| entry.cause == Some(Cause::NoResource)) {
+            *types.entry(entry.job.entity.resource_type.clone()).or_default() += 1;
+        }
+        types
     }
 
     pub(super) fn queued(&self) -> &Counts {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use smallvec::smallvec;
 
 use super::{
-    DEAD_SHARE, Ending, JobState, KeepAnew, Outcome, Phase, Pushed, QueueLimits, RetryPolicy, Settled,
+    DEAD_SHARE, Ending, JobState, Outcome, Phase, Pushed, QueueLimits, RetryPolicy, Settled,
     ended::Ended,
     entry::{Entry, Kept},
     schedule::Schedule,
@@ -14,7 +14,7 @@ use crate::{
     clause::{Clause, holds},
     clock::Clock,
     fan_out::FanOut,
-    job::{Job, JobId},
+    job::{Death, Job, JobId},
     journal::Ref,
 };
 
@@ -43,10 +43,11 @@ impl State {
         Pushed { id, supersedes: superseded.map(|entry| entry.job.id) }
     }
 
-    pub(super) fn put_dead(&mut self, job: Job, reason: Box<str>, kept: Ref, clock: &Clock) -> Kept {
+    pub(super) fn put_dead(&mut self, job: Job, death: Death, kept: Ref) -> Kept {
         let mut entry = self.schedule.entry(job, smallvec![kept]);
-        entry.last_error = Some(reason);
-        self.ended.end(entry, JobState::Dead, clock.now())
+        entry.failures = death.attempts;
+        (entry.last_error, entry.cause) = (Some(death.error), Some(death.cause));
+        self.ended.end(entry, JobState::Dead, death.at)
     }
 
     pub(super) fn settle(
@@ -59,11 +60,13 @@ impl State {
     ) -> Settled {
         match outcome {
             Outcome::Done { fan_out, .. } => self.end(id, JobState::Done, fan_out, clock),
-            Outcome::Evicted { ending, .. } => self.end(id, ending.state(), None, clock),
+            Outcome::Evicted { ending, .. } => {
+                self.end(id, ending.map_or(JobState::Done, Ending::state), None, clock)
+            }
             Outcome::Yield(fan_out) => {
                 self.wait(id, Duration::ZERO, clock, |entry| entry.fan_out = Some(Box::new(fan_out)))
             }
-            Outcome::Failed { error, fan_out, waits_for } => {
+            Outcome::Failed { error, cause, fan_out, waits_for } => {
                 let failures = self.schedule.get(id).map_or(0, |entry| entry.failures) + 1;
                 let max_attempts = retry.max_attempts;
                 if failures >= max_attempts && !holds(Clause::InvalidationsNeverDie) {
@@ -74,7 +77,7 @@ impl State {
                 }
                 self.wait(id, retry.delay(failures, jitter), clock, |entry| {
                     entry.failures = failures;
-                    entry.last_error = Some(error.into());
+                    (entry.last_error, entry.cause) = (Some(error.into()), Some(cause));
                     entry.fan_out = fan_out.map(Box::new);
                     entry.waits_for = waits_for;
                     // Only what records may give up; then its copy is to go (DESIGN 7, rule 8). One that waits for a cache
@@ -94,11 +97,9 @@ impl State {
     fn end(&mut self, id: JobId, to: JobState, fan_out: Option<FanOut>, clock: &Clock) -> Settled {
         let Some(mut entry) = self.schedule.remove(id) else { return Settled::new(to) };
         entry.fan_out = fan_out.map(Box::new);
-        let dead = (to == JobState::Dead).then(|| KeepAnew {
-            dead: Some(entry.last_error.clone().unwrap_or_default()),
-            ..KeepAnew::of_entry(&entry)
-        });
+        let id = entry.job.id;
         let let_go = self.ended.end(entry, to, clock.now()).into_vec();
+        let dead = (to == JobState::Dead).then(|| self.ended.letters.keep_anew(id)).flatten();
         Settled { state: to, let_go, dead }
     }
 

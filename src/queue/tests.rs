@@ -8,7 +8,7 @@ use super::{entry::Entry, schedule::Schedule, *};
 use crate::{
     clock::{Clock, Tick, Timestamp},
     event::{AccessToken, Entity},
-    job::{CopyHeld, JobKey, JobType},
+    job::{CopyHeld, Death, JobKey, JobType},
     journal::EntryId,
     judge::ANY_STALE,
     secret::HolderId,
@@ -86,7 +86,12 @@ fn settle(queue: &Queue, id: JobId, outcome: Outcome, jitter: f64) -> JobState {
 }
 
 fn failed(error: &str) -> Outcome {
-    Outcome::Failed { error: error.to_owned(), fan_out: None, waits_for: Box::default() }
+    let cause = Cause::StoreUnavailable;
+    Outcome::Failed { error: error.to_owned(), cause, fan_out: None, waits_for: Box::default() }
+}
+
+fn death(error: &str) -> Death {
+    Death { cause: Cause::StoreUnavailable, error: error.into(), attempts: 8, at: Timestamp(7) }
 }
 
 fn done() -> Outcome {
@@ -374,12 +379,12 @@ fn dead_letters_take_up_no_more_than_a_quarter_of_the_bytes_and_the_last_one_sta
     for n in 1..=3 {
         let letter = Job { job_type: JobType::Cache, ..large(n, n, 100 << 10) };
         let kept = kept(&letter);
-        let_go.extend(queue.put_dead(letter, "no".into(), kept));
+        let_go.extend(queue.put_dead(letter, death("no"), kept));
     }
     assert_eq!((queue.view().dead, let_go.len()), (2, 1), "two of 100 KiB fit into 256 KiB");
     let huge = Job { job_type: JobType::Cache, ..large(4, 4, 300 << 10) };
     let kept = kept(&huge);
-    assert_eq!(queue.put_dead(huge, "no".into(), kept).len(), 2);
+    assert_eq!(queue.put_dead(huge, death("no"), kept).len(), 2);
     assert_eq!(queue.view().dead, 1);
 }
 
@@ -413,7 +418,12 @@ async fn a_cache_job_that_expires_is_given_out_to_be_evicted() {
     tokio::time::advance(Duration::from_secs(1)).await;
     let taken = take(&queue);
     assert_eq!(taken.phase, Phase::Evict(Ending::Expired));
-    settle(&queue, taken.job.id, Outcome::Evicted { ending: Ending::Expired, follow_ups: Vec::new() }, 0.0);
+    settle(
+        &queue,
+        taken.job.id,
+        Outcome::Evicted { ending: Some(Ending::Expired), follow_ups: Vec::new() },
+        0.0,
+    );
     assert_eq!(queue.job(taken.job.id).unwrap().state, JobState::Expired);
 }
 
@@ -436,7 +446,7 @@ async fn a_cache_job_that_keeps_failing_is_evicted_and_becomes_a_dead_letter() {
         settle(&queue, id, failed("cache unavailable"), 0.0);
     }
     queue.take(room(1)).await;
-    settle(&queue, id, Outcome::Evicted { ending: Ending::Dead, follow_ups: Vec::new() }, 0.0);
+    settle(&queue, id, Outcome::Evicted { ending: Some(Ending::Dead), follow_ups: Vec::new() }, 0.0);
     let view = queue.job(id).unwrap();
     assert_eq!((view.state, view.last_error.as_deref()), (JobState::Dead, Some("cache unavailable")));
     assert_eq!(queue.view().dead, 1);
@@ -576,10 +586,11 @@ fn waiting_jobs_and_dead_letters_of_a_sparse_segment_are_to_be_kept_anew() {
     let dead = cache_job(5, None, None, 0, 100);
     let letter = dead.id;
     let kept = kept(&dead);
-    assert!(queue.put_dead(dead, "store unavailable".into(), kept).is_empty());
+    assert!(queue.put_dead(dead, death("store unavailable"), kept).is_empty());
     let anew = queue.to_keep_anew(Some(1), 10);
-    let said: Vec<_> = anew.iter().map(|anew| (anew.job.id, anew.dead.as_deref())).collect();
-    assert_eq!(said, [(waiting, None), (letter, Some("store unavailable"))]);
+    let error = |anew: &KeepAnew| anew.dead.as_ref().map(|dead| dead.error.to_string());
+    let said: Vec<_> = anew.iter().map(|anew| (anew.job.id, error(anew))).collect();
+    assert_eq!(said, [(waiting, None), (letter, Some("store unavailable".to_owned()))]);
     for anew in &anew {
         let new = Ref { entry: EntryId::again(Timestamp(1)), segment: 2 };
         assert_eq!(queue.kept_anew(anew, new).len(), 1);
@@ -645,8 +656,9 @@ async fn a_job_that_is_given_up_is_kept_as_a_dead_letter_only_when_its_copy_is_g
     }
     assert_eq!(queue.to_keep_anew(Some(1), 10)[0].dead, None, "its copy is still to be evicted");
     queue.take(room(1)).await;
-    let settled = queue.settle(id, Outcome::Evicted { ending: Ending::Dead, follow_ups: Vec::new() }, 0, 0.0);
-    assert_eq!(settled.dead.unwrap().dead.as_deref(), Some("unavailable"));
+    let settled =
+        queue.settle(id, Outcome::Evicted { ending: Some(Ending::Dead), follow_ups: Vec::new() }, 0, 0.0);
+    assert_eq!(&*settled.dead.unwrap().dead.unwrap().error, "unavailable");
     assert!(settled.let_go.is_empty(), "it stays in the journal");
 }
 
@@ -688,6 +700,7 @@ fn a_revocation_takes_the_room_of_a_fan_out() {
 fn what_waits_for_a_cache_is_owed_to_it_until_it_is_done_or_has_new_work() {
     let queue = queue(10);
     let waiting = || Outcome::Failed {
+        cause: Cause::CacheUnavailable,
         error: "cache far: refused".to_owned(),
         fan_out: None,
         waits_for: Box::new(["far".into(), "farther".into()]),
@@ -718,7 +731,12 @@ async fn a_read_that_waits_for_a_cache_is_tried_again_with_capped_backoff_and_ne
         assert!(queue.clock.tick().since(began) <= Duration::from_secs(60));
         assert_eq!((taken[0].failures, taken[0].phase), (attempt, Phase::Work));
         let waits_for: WaitsFor = Box::new(["far".into()]);
-        let failed = Outcome::Failed { error: "cache far: refused".to_owned(), fan_out: None, waits_for };
+        let failed = Outcome::Failed {
+            error: "cache far: refused".to_owned(),
+            cause: Cause::CacheUnavailable,
+            fan_out: None,
+            waits_for,
+        };
         assert_eq!(settle(&queue, taken[0].job.id, failed, 1.0), JobState::Queued);
     }
 }

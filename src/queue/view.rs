@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     clock::Timestamp,
-    job::{JobId, JobType},
+    job::{Cause, JobId, JobType},
 };
 
 /// Where a job stands.
@@ -116,6 +116,8 @@ pub struct JobView {
     pub attempts: u32,
     /// Why it failed last.
     pub last_error: Option<Box<str>>,
+    /// The same in a word.
+    pub cause: Option<Cause>,
     /// When decache took it.
     pub accepted_at: Timestamp,
     /// When it came to its end.
@@ -135,6 +137,8 @@ pub struct QueueView {
     pub running: usize,
     /// Dead letters.
     pub dead: usize,
+    /// Dead letters by cause.
+    pub dead_by_cause: BTreeMap<Cause, usize>,
     /// Bytes that queued and running jobs are counted with.
     pub bytes: usize,
     /// Invalidations, revocations and evictions that wait after a failure: the promise is suspended for what they are

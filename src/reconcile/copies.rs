@@ -9,7 +9,7 @@ use super::{
     sweep::{KEYS_PER_STEP, Target, targets},
 };
 use crate::{
-    caches::{CopyKey, Inspect, Life, ScanCursor, WaitsFor},
+    caches::{CopyKey, CopyList, CopyOf, Inspect, Life, ScanCursor, WaitsFor},
     clock::Timestamp,
     event::Entity,
     fan_out::FanOut,
@@ -216,9 +216,20 @@ impl Reconcile<'_> {
         if self.plan.dry_run || copies.is_empty() {
             return Ok(());
         }
-        let keys: Vec<CopyKey> = copies.iter().map(|copy| copy.key.clone()).collect();
+        let mut list = CopyList::default();
+        for copy in copies {
+            let keys = vec![copy.key.clone()];
+            match copy.owners() {
+                [] => list.add_unknown(keys),
+                owners => {
+                    for Owner { entity, token, .. } in owners {
+                        list.add(CopyOf { entity: entity.clone(), token: token.clone() }, keys.clone());
+                    }
+                }
+            }
+        }
         let mut removal = self.hooks.caches.removal();
-        removal.delete(&keys).await;
+        removal.delete(&list).await;
         removal.failure().map_or(Ok(()), |failure| Err(ReconcileError::Copies(failure.sentence)))
     }
 }

@@ -41,7 +41,8 @@ pub struct Swept {
     pub matched: u64,
     /// Copies that were deleted.
     pub deleted: u64,
-    /// Caches that cannot be swept, as they do not tell what they hold.
+    /// Caches that cannot be swept, as they neither tell what they hold nor can be emptied as a whole. How many copies went from
+    /// one that was emptied as a whole, nobody knows.
     pub unscannable: Vec<String>,
 }
 
@@ -51,7 +52,7 @@ pub enum SweepError {
     /// There is no cache of this name.
     #[error("there is no cache {0}")]
     UnknownCache(String),
-    /// The cache does not tell what it holds.
+    /// The cache does not tell what it holds, and cannot be emptied as a whole.
     #[error("the cache {0} does not tell what it holds")]
     Unscannable(String),
     /// The cache did not answer.
@@ -97,8 +98,14 @@ impl Sweep<'_> {
     }
 
     async fn cache(&self, cache: &dyn Cache, swept: &mut Swept) -> Result<(), SweepError> {
-        let inspect = cache.inspect().ok_or_else(|| SweepError::Unscannable(cache.name().to_owned()))?;
         let failed = |error| SweepError::Cache { name: cache.name().to_owned(), error };
+        let Some(inspect) = cache.inspect() else {
+            return match cache.purge_all() {
+                Some(_) if self.dry_run => Ok(()),
+                Some(everything) => everything.await.map_err(failed),
+                None => Err(SweepError::Unscannable(cache.name().to_owned())),
+            };
+        };
         let mut pace = Pace::begin(self.clock);
         for target in targets(self.resources) {
             let mut from = Some(ScanCursor::default());

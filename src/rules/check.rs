@@ -14,6 +14,13 @@ pub(super) fn warnings(set: &RuleSet, resources: &Resources) -> Vec<RuleProblem>
         warnings.extend(of_topic(topic, routed));
     }
     for (index, rule) in set.follow_ups.iter().enumerate() {
+        if rule.follows_nothing() {
+            let path = format!("job_manager.job_rules[{index}].match.job_type");
+            warnings.push(RuleProblem::new(
+                path,
+                "nothing follows a cache job: this rule never comes to anything",
+            ));
+        }
         let path = format!("job_manager.job_rules[{index}].job.resource_type");
         let unknown = |resource_type: &&str| resources.get(resource_type).is_none();
         warnings.extend(rule.resource_type().filter(unknown).map(|name| {

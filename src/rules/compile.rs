@@ -126,6 +126,7 @@ fn enricher(path: &str, raw: &EnricherEntry, problems: &mut Problems) -> Option<
         action_type: action_type?,
         resource_type: resource_type?,
         key_fields: key_fields.into_iter().collect::<Option<_>>()?,
+        key_field_names: raw.key_fields.iter().map(|name| name.as_str().into()).collect(),
         properties,
     })
 }

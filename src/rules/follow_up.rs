@@ -1,6 +1,6 @@
 //! What follows a finished job: invalidations of entities that hold something of its own (`job_manager.job_rules`).
 
-use super::{Pattern, PayloadPath, RuleSet, compile::Problems, field_template::FieldTemplate, matches};
+use super::{Pattern, PayloadPath, RuleSet, compile::Problems, field_template::FieldTemplate, matches, told};
 use crate::{
     config::rules::{FollowUpJob, FollowUpRule},
     event::{Entity, EventError},
@@ -77,19 +77,28 @@ impl RuleSet {
     pub fn follow_ups(&self, job: &Job, resources: &Resources, at: Accepted) -> FollowUps {
         let mut follow_ups = FollowUps::default();
         for (index, rule) in self.follow_ups.iter().enumerate() {
-            if !rule.matches(job.job_type, &job.topic, &job.entity.resource_type) {
-                continue;
-            }
-            let made = match job.depth.checked_add(1).filter(|depth| *depth <= self.max_depth) {
-                Some(depth) => rule.makes.job(job, depth, resources, at).map(|job| self.tell_apart(job)),
-                None => Err(SkipReason::Depth),
-            };
-            match made {
-                Ok(job) => follow_ups.jobs.push(job),
-                Err(reason) => follow_ups.skipped.push(Skipped { rule: index, reason }),
+            match self.follow(rule, job, resources, at) {
+                None => {}
+                Some(Ok(job)) => follow_ups.jobs.push(job),
+                Some(Err(reason)) => follow_ups.skipped.push(Skipped { rule: index, reason }),
             }
         }
         follow_ups
+    }
+
+    /// What a rule makes of a finished job; `None` where it does not match.
+    pub(super) fn follow(
+        &self,
+        rule: &Rule,
+        job: &Job,
+        resources: &Resources,
+        at: Accepted,
+    ) -> Option<Result<Job, SkipReason>> {
+        rule.matches(job.job_type, &job.topic, &job.entity.resource_type).then(|| {
+            let depth = job.depth.checked_add(1).filter(|depth| *depth <= self.max_depth);
+            let made = rule.makes.job(job, depth.ok_or(SkipReason::Depth)?, resources, at)?;
+            Ok(self.tell_apart(made))
+        })
     }
 
     /// A follow-up that has follow-ups of its own is told apart from others by what these take from its payload.
@@ -121,14 +130,37 @@ impl Rule {
         Some(Self { job_type: job_type?, topic: topic?, resource_type: resource_type?, makes: makes? })
     }
 
+    /// Nothing follows a `cache` job: it removes nothing, so nothing else is stale after it.
     pub(super) fn matches(&self, job_type: JobType, topic: &str, resource_type: &str) -> bool {
-        matches(self.job_type.as_ref(), job_type.as_str())
+        job_type.fans_out()
+            && matches(self.job_type.as_ref(), job_type.as_str())
             && matches(self.topic.as_ref(), topic)
             && matches(self.resource_type.as_ref(), resource_type)
     }
 
+    /// The fields of a finished job whose pattern does not match.
+    pub(super) fn mismatches(&self, job: &Job) -> Vec<&'static str> {
+        told::mismatches([
+            ("job_type", self.job_type.as_ref(), job.job_type.as_str()),
+            ("topic", self.topic.as_ref(), &job.topic),
+            ("resource_type", self.resource_type.as_ref(), &job.entity.resource_type),
+        ])
+    }
+
+    /// What it would take from a job's payload and is not there.
+    pub(super) fn missing(&self, job: &Job) -> Vec<String> {
+        let is_there = |path: &&PayloadPath| job.payload.as_deref().is_some_and(|it| path.find(it).is_some());
+        self.payload_paths().filter(|path| !is_there(path)).map(ToString::to_string).collect()
+    }
+
     pub(super) fn payload_paths(&self) -> impl Iterator<Item = &PayloadPath> {
         self.makes.resource_type.payload_paths().chain(self.makes.entity_id.payload_paths())
+    }
+
+    /// Whether it can match no job but a `cache` job, which nothing follows.
+    pub(super) fn follows_nothing(&self) -> bool {
+        let fan_outs = JobType::ALL.into_iter().filter(|job_type| job_type.fans_out());
+        !fan_outs.map(JobType::as_str).any(|job_type| matches(self.job_type.as_ref(), job_type))
     }
 
     /// The resource type of what it makes, where that is always the same.

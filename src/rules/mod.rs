@@ -20,12 +20,14 @@ mod key_field;
 mod pattern;
 mod payload_path;
 mod problem;
+mod told;
 
 pub use follow_up::{FollowUps, SkipReason, Skipped};
 pub(crate) use key_field::{Attribute, KeyField, Property};
 use pattern::Pattern;
 pub(crate) use payload_path::PayloadPath;
 pub use problem::RuleProblem;
+pub use told::{FollowUpTold, MatchOutcome, MatchTold, RuleTold, Told, TopicTold};
 
 /// Every rule, compiled.
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ pub struct Enricher {
     action_type: Option<Pattern>,
     resource_type: Option<Pattern>,
     pub(crate) key_fields: Vec<KeyField>,
+    /// The same as they are written.
+    pub(crate) key_field_names: Vec<Box<str>>,
     /// What its jobs are like.
     pub properties: JobProperties,
 }
@@ -76,17 +80,19 @@ impl RuleSet {
     /// the order of the rules. None: the event is ignored.
     pub fn route(&self, event: &Event) -> Vec<Route<'_>> {
         let (action_type, resource_type) = (&*event.action_type, &*event.entity.resource_type);
+        let topics = self.topics_of(action_type, resource_type);
+        topics.filter_map(|topic| topic.route(action_type, resource_type)).collect()
+    }
+
+    /// The topics that rules send such events to, in the order of the rules.
+    fn topics_of(&self, action_type: &str, resource_type: &str) -> impl Iterator<Item = &Topic> {
         let mut topics: Vec<usize> = Vec::new();
         for rule in &self.rules {
-            if !topics.contains(&rule.topic)
-                && rule.action_type.matches(action_type)
-                && rule.resource_type.matches(resource_type)
-            {
+            if !topics.contains(&rule.topic) && rule.matches(action_type, resource_type) {
                 topics.push(rule.topic);
             }
         }
-        let topics = topics.into_iter().map(|topic| &self.topics[topic]);
-        topics.filter_map(|topic| topic.route(action_type, resource_type)).collect()
+        topics.into_iter().map(|topic| &self.topics[topic])
     }
 
     /// What is allowed and yet hardly meant: topics and follow-ups that come to nothing.
@@ -109,8 +115,19 @@ impl RuleSet {
 
 impl Topic {
     fn route(&self, action_type: &str, resource_type: &str) -> Option<Route<'_>> {
-        let enricher = self.enrichers.iter().find(|enricher| enricher.matches(action_type, resource_type))?;
+        let enricher = &self.enrichers[self.winner(action_type, resource_type)?];
         Some(Route { topic: &self.name, enricher })
+    }
+
+    /// The place of the entry that makes the job: the first that matches.
+    fn winner(&self, action_type: &str, resource_type: &str) -> Option<usize> {
+        self.enrichers.iter().position(|enricher| enricher.matches(action_type, resource_type))
+    }
+}
+
+impl Rule {
+    fn matches(&self, action_type: &str, resource_type: &str) -> bool {
+        self.action_type.matches(action_type) && self.resource_type.matches(resource_type)
     }
 }
 

@@ -13,6 +13,8 @@ const MAX_BYTES: usize = 8 << 10;
 /// A regular expression that matches whole values: `Posts` does not match `BlogPosts`.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
+    /// As it is written.
+    text: Box<str>,
     regex: Regex,
     /// Every value that it matches, where these are few (`^(Update|Delete)$`, `[Pp]osts`); `None` where they are not.
     values: Option<BTreeSet<String>>,
@@ -42,7 +44,12 @@ impl Pattern {
             texts.filter(|text| regex.is_match(text)).map(str::to_owned).collect()
         });
         let min_bytes = hir.properties().minimum_len().unwrap_or(0);
-        Ok(Self { regex, values, min_bytes })
+        Ok(Self { text: text.into(), regex, values, min_bytes })
+    }
+
+    /// The pattern as it is written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Whether it matches the whole value.

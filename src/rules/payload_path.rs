@@ -1,5 +1,7 @@
 //! Dotted paths into an event's payload: `payload.author.id`.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use crate::job::KeyHasher;
@@ -32,6 +34,13 @@ impl PayloadPath {
             Some(value) => key.json(value),
             None => key.optional(None),
         }
+    }
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for PayloadPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "payload.{}", self.text)
     }
 }
 

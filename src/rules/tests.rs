@@ -236,6 +236,27 @@ fn follow_ups_are_checked_too() {
 }
 
 #[test]
+fn a_follow_up_of_cache_jobs_alone_is_warned_of() {
+    let follow_up = |job_type: &str| FollowUpRule {
+        matches: FollowUpMatch { job_type: Some(job_type.to_owned()), ..FollowUpMatch::default() },
+        job: FollowUpJob {
+            job_type: JobType::Invalidate,
+            resource_type: "Posts".to_owned(),
+            entity_id: "1".to_owned(),
+            priority: 0,
+            superceedable: true,
+            due: Duration::ZERO,
+        },
+    };
+    let config = RulesConfig { follow_ups: vec![follow_up("cache|revoke"), follow_up("cache")], ..posts() };
+    let expected = "job_manager.job_rules[1].match.job_type: nothing follows a cache job: this rule never comes to anything";
+    assert_eq!(warnings(&config), [expected]);
+    let rules = RuleSet::compile(&config, &resources(&["Posts"])).unwrap();
+    assert!(!rules.has_follow_up(JobType::Cache, "pp-cache", "Posts"));
+    assert!(rules.has_follow_up(JobType::Revoke, "pp-cache", "Posts"));
+}
+
+#[test]
 fn no_rules_at_all_ignore_every_event() {
     let config = RulesConfig { job_rules: vec![], topics: BTreeMap::new(), follow_ups: vec![], max_depth: 0 };
     assert_eq!(routed(&config, "Read", "Posts"), []);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     cache::Copy,
     kinds::{Reads, Told},
-    process::send,
+    message::{Message, send},
     trace::note,
     world::World,
 };
@@ -15,8 +15,10 @@ use crate::{
     clause::{Clause, holds},
     clock::{Clock, Timestamp},
     event::{AccessToken, Entity},
+    job::Job,
     judge::ReadTime,
     relations::Member,
+    secret::HolderId,
 };
 
 /// A copy's first life.
@@ -37,6 +39,13 @@ pub(super) struct Wanted {
     pub(super) page: u64,
     /// Where the world is of a kind.
     pub(super) like: Option<&'static Reads>,
+}
+
+/// What a read has found in the database.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    version: u64,
+    session: u64,
 }
 
 /// One instance.
@@ -68,15 +77,39 @@ impl Api {
             self.world.network.pause(60).await;
             let relay = Self { mortality: 0, ..self };
             // A relay that does not die is not cut short.
-            let _: Result<(), Died> = relay.post(&written(&entity, author, None)).await;
+            let _: Result<(), Died> = relay.post(written(&entity, author, None)).await;
         }
+    }
+
+    /// A user loses the right to all that was read with a token until now.
+    pub(super) async fn revoke(self, token: &'static str) {
+        self.world.network.linger().await;
+        let holder = self.world.config.keys.holder_id(&AccessToken::new(token));
+        self.world.database.commit(&[Job::of_holder(holder)]);
+        note!(self.world.trace, "api: {token}, {holder}, is revoked");
+        let told = self.tell_revocation(token, holder).await;
+        if told.is_err() && holds(Clause::Outbox) {
+            self.world.network.pause(60).await;
+            let relay = Self { mortality: 0, ..self };
+            // A relay that does not die is not cut short.
+            let _: Result<(), Died> = relay.post(revoked(token, None)).await;
+        }
+    }
+
+    /// As an event, or as people do it.
+    async fn tell_revocation(&self, token: &str, holder: HolderId) -> Result<(), Died> {
+        self.pause(3).await?;
+        let at = (!self.world.dice.chance(200)).then(|| self.clock.now());
+        let as_event = self.world.dice.chance(600);
+        self.pause(self.world.kind.map_or(3, |kind| kind.tell)).await?;
+        self.post(if as_event { revoked(token, at) } else { Message::Revoke(holder) }).await
     }
 
     async fn tell_write(&self, entity: &Entity, author: u64) -> Result<(), Died> {
         self.pause(3).await?;
         let at = (!self.world.dice.chance(200)).then(|| self.clock.now());
         self.pause(self.world.kind.map_or(3, |kind| kind.tell)).await?;
-        self.post(&written(entity, author, at)).await
+        self.post(written(entity, author, at)).await
     }
 
     async fn answer(&self, wanted: &Wanted) -> Result<(), Died> {
@@ -92,10 +125,11 @@ impl Api {
         self.pause(2).await?;
         let lag = if world.has_guard(&wanted.entity) { world.lag() } else { Duration::ZERO };
         let version = world.database.version(&wanted.entity, lag);
+        let session = world.database.version(&Job::of_holder(named.1.holder), lag);
         self.slow_fill(wanted).await?;
         let late = ReadTime { occurred_at: read.occurred_at.and(Some(self.clock.now())), ..read };
         let read = if holds(Clause::ReadTimeBeforeDatabase) { read } else { late };
-        self.fill(wanted, named, version, read).await
+        self.fill(wanted, named, Found { version, session }, read).await
     }
 
     /// What the read can tell of when it began, gathered before it looks in the database.
@@ -129,7 +163,7 @@ impl Api {
         &self,
         wanted: &Wanted,
         (key, member): (String, Member),
-        version: u64,
+        Found { version, session }: Found,
         read: ReadTime,
     ) -> Result<(), Died> {
         let (world, now) = (&self.world, self.world.clock.now());
@@ -137,12 +171,12 @@ impl Api {
         let (id, ends_at) = (world.next_id(), now.after(life));
         let expires_at = if holds(Clause::ProvisionalLife) { now.after(PROVISIONAL) } else { ends_at };
         let entity = wanted.entity.clone();
-        let copy = Copy { id, entity, member, version, read, expires_at, ends_at, raised: false };
+        let copy = Copy { id, entity, member, version, session, read, expires_at, ends_at, raised: false };
         note!(world.trace, "api: copy {id} of {wanted:?} in version {version}, {read:?}");
         let told_life = if holds(Clause::LifeIsTold) { life } else { life / 2 };
         let told = event_of_read(wanted, read, (told_life != TTL).then_some(told_life));
         if !holds(Clause::PostAfterFill) {
-            self.post(&told).await?;
+            self.post(told.clone()).await?;
         }
         let mut filled = Vec::new();
         let in_front = usize::from(world.late_cache().is_some());
@@ -155,7 +189,7 @@ impl Api {
         }
         let posts_at = world.clock.now();
         if holds(Clause::PostAfterFill) {
-            self.post(&told).await?;
+            self.post(told).await?;
         }
         world.fill_late(&key, copy, life, posts_at);
         for cache in filled {
@@ -183,19 +217,19 @@ impl Api {
             (false, true) => ReadTime { occurred_at: Some(began), generation: None },
         };
         note!(self.world.trace, "api: hit on copy {}, told as {read:?}", copy.id);
-        self.post(&event_of_read(wanted, read, Some(left))).await
+        self.post(event_of_read(wanted, read, Some(left))).await
     }
 
     /// Posts until it is accepted; at times it arrives more than once.
-    async fn post(&self, event: &Value) -> Result<(), Died> {
+    async fn post(&self, message: Message) -> Result<(), Died> {
         let world = &self.world;
         loop {
             self.pause(2).await?;
             let process = world.dice.pick(&world.processes);
-            world.repeat(event);
-            let accepted = send(&world.network, process, event.to_string()).await.is_ok();
+            world.repeat(&message);
+            let accepted = send(&world.network, process, message.clone()).await.is_ok();
             if accepted || !holds(Clause::PostUntilAccepted) {
-                note!(world.trace, "api: accepted {event}");
+                note!(world.trace, "api: accepted {message}");
                 return Ok(());
             }
             world.network.pause(30).await;
@@ -236,8 +270,8 @@ fn cache_key(wanted: &Wanted) -> Option<String> {
     (wanted.page > 0).then(|| format!("/{folder}/{id}?page={}&t={{access_token}}", wanted.page))
 }
 
-fn event_of_read(wanted: &Wanted, read: ReadTime, life: Option<Duration>) -> Value {
-    json!({
+fn event_of_read(wanted: &Wanted, read: ReadTime, life: Option<Duration>) -> Message {
+    event(&json!({
         "action_type": "Read",
         "resource_type": wanted.entity.resource_type,
         "entity_id": wanted.entity.id,
@@ -246,16 +280,30 @@ fn event_of_read(wanted: &Wanted, read: ReadTime, life: Option<Duration>) -> Val
         "generation": read.generation,
         "cache_key": cache_key(wanted),
         "expires_in": life.map(|life| life.as_secs_f64()),
-    })
+    }))
 }
 
-fn written(entity: &Entity, author: u64, at: Option<Timestamp>) -> Value {
-    json!({
+fn written(entity: &Entity, author: u64, at: Option<Timestamp>) -> Message {
+    event(&json!({
         "action_type": "Update",
         "resource_type": entity.resource_type,
         "entity_id": entity.id,
         "occurred_at": at.map(|at| at.0),
         "generation": at.map(|at| at.0),
         "payload": { "author_id": author },
-    })
+    }))
+}
+
+fn revoked(token: &str, at: Option<Timestamp>) -> Message {
+    event(&json!({
+        "action_type": "Logout",
+        "resource_type": "Sessions",
+        "entity_id": 1,
+        "access_token": token,
+        "occurred_at": at.map(|at| at.0),
+    }))
+}
+
+fn event(event: &Value) -> Message {
+    Message::Event(event.to_string())
 }

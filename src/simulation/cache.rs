@@ -30,6 +30,8 @@ pub(super) struct Copy {
     pub(super) member: Member,
     /// The version of the entity that it shows.
     pub(super) version: u64,
+    /// How often its holder had been revoked by then.
+    pub(super) session: u64,
     /// Of the read that it comes from.
     pub(super) read: ReadTime,
     pub(super) expires_at: Timestamp,

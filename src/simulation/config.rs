@@ -1,8 +1,8 @@
 //! What simulated processes are configured with: made once for many worlds.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use super::{late_fill::RECHECK, realm::Realm};
+use super::{late_fill::RECHECK, realm::Realm, world::HORIZON};
 use crate::{
     app::{Checked, check},
     config,
@@ -27,6 +27,12 @@ impl Config {
         if realm == Realm::LateFill {
             for resource in loaded.config.resources.0.values_mut() {
                 resource.recheck = RECHECK;
+            }
+        }
+        if realm == Realm::Revocations {
+            // As long as what is revoked is remembered, whatever is held.
+            for resource in loaded.config.resources.0.values_mut() {
+                resource.horizon = resource.horizon.min(Duration::from_millis(HORIZON));
             }
         }
         let Checked { rules, resources, .. } = check(&loaded).unwrap();

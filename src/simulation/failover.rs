@@ -17,7 +17,7 @@ impl World {
         for _ in 0..self.dice.number(1..=2) {
             let at = self.dice.millis(0..=PHASE);
             match self.realm {
-                Realm::Plain | Realm::LateFill => {}
+                Realm::Plain | Realm::Revocations | Realm::LateFill => {}
                 Realm::Failover => self.fail_over(at, REPLICATION),
                 Realm::Loss if self.dice.chance(400) => self.fail_over(at, LONG),
                 Realm::Loss => self.lose(at),

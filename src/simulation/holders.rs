@@ -4,8 +4,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
+    clause::{Clause, holds},
     clock::Timestamp,
-    relations::{HeldEntity, Holding, HoldingsPage, Position, Recording, StaleMark, Stamp},
+    event::Entity,
+    relations::{HeldEntity, Holding, HoldingsPage, Member, Position, Recording, StaleMark, Stamp},
     secret::HolderId,
 };
 
@@ -27,25 +29,34 @@ struct Entry {
 }
 
 impl Holders {
-    /// Writes a member's entry, then reads the holder's own `stale`.
-    pub(super) fn record(
-        &mut self,
-        recording: &Recording,
-        stamp: Stamp,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
+    /// Writes a member's entry.
+    pub(super) fn record(&mut self, recording: &Recording, stamp: Stamp, now: Timestamp) {
         let holder = self.0.entry(recording.member.holder).or_default();
         let holding = Holding { entity: recording.entity.clone(), variant: recording.member.variant.clone() };
         let key = (holding.position(), holding);
-        let known = holder.entries.get(&key).map_or(Timestamp::default(), |entry| entry.expires_at);
-        holder.entries.insert(key, Entry { expires_at: known.max(recording.expires_at), stamp });
-        holder.revoked(now)
+        let known = holder.entries.get(&key).filter(|entry| entry.expires_at > now);
+        let known = known.filter(|_| holds(Clause::EntryNeverShortened)).map(|entry| entry.expires_at);
+        let expires_at = recording.expires_at.max(known.unwrap_or_default());
+        holder.entries.insert(key, Entry { expires_at, stamp });
+    }
+
+    /// The holder's own `stale`.
+    pub(super) fn revoked(&self, holder: HolderId, now: Timestamp) -> Option<Timestamp> {
+        let (at, until) = self.0.get(&holder)?.revoked?;
+        (until > now).then_some(at)
+    }
+
+    /// Until when a holder's entry tells of what a copy shows.
+    pub(super) fn listed_until(&self, entity: &Entity, member: &Member) -> Option<Timestamp> {
+        let holding = Holding { entity: entity.clone(), variant: member.variant.clone() };
+        let entries = &self.0.get(&member.holder)?.entries;
+        entries.get(&(holding.position(), holding)).map(|entry| entry.expires_at)
     }
 
     pub(super) fn revoke(&mut self, holder: HolderId, mark: StaleMark, now: Timestamp) -> Timestamp {
         let holder = self.0.entry(holder).or_default();
         let (known, until) = holder.revoked.filter(|(_, until)| *until > now).unwrap_or_default();
-        let at = known.max(mark.at);
+        let at = if holds(Clause::RevokedNeverBack) { known.max(mark.at) } else { mark.at };
         holder.revoked = Some((at, until.max(now.after(mark.life))));
         at
     }
@@ -85,9 +96,10 @@ impl Holders {
         let mut found = 0;
         for (holding, stamp) in holdings {
             let key = (holding.position(), holding.clone());
-            let Some(entry) = holder.entries.get_mut(&key).filter(|entry| entry.stamp == *stamp) else {
+            let Some(entry) = holder.entries.get_mut(&key) else { continue };
+            if entry.stamp != *stamp && holds(Clause::EntryDroppedByStamp) {
                 continue;
-            };
+            }
             found += 1;
             entry.expires_at = entry.expires_at.min(now.after(linger));
             if linger.is_zero() {
@@ -95,11 +107,5 @@ impl Holders {
             }
         }
         found
-    }
-}
-
-impl Holder {
-    fn revoked(&self, now: Timestamp) -> Option<Timestamp> {
-        self.revoked.filter(|(_, until)| *until > now).map(|(at, _)| at)
     }
 }

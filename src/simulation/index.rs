@@ -26,6 +26,8 @@ pub(super) struct Index {
     /// A vault entry outlives its last relationship by this.
     vault_outlives: Duration,
     stamps: u64,
+    /// It was made in place of one that was lost.
+    replaces: bool,
 }
 
 /// What is kept of an entity.
@@ -44,6 +46,8 @@ struct Value {
     expires_at: Timestamp,
     stamp: Stamp,
     recorded_at: Timestamp,
+    /// Whether the vault knew its holder then.
+    in_vault: bool,
 }
 
 #[derive(Clone)]
@@ -60,6 +64,24 @@ impl Index {
     /// This takes the place of another; stamps are made of time, and none comes again.
     pub(super) fn after(self, lost: &Self) -> Self {
         Self { stamps: lost.stamps, vault_outlives: lost.vault_outlives, ..self }
+    }
+
+    /// What is left when all of this is lost.
+    pub(super) fn lost(&self) -> Self {
+        Self { replaces: true, ..Self::default() }.after(self)
+    }
+
+    /// Whether a holder has a living member here and no vault entry. A recording that a loss came into the middle of may leave
+    /// such a one; it does not count, and is made again.
+    pub(super) fn is_orphan(&self, holder: HolderId, now: Timestamp) -> bool {
+        let mut members = self
+            .entities
+            .values()
+            .filter(|record| record.members_until > now)
+            .flat_map(|record| &record.members);
+        let counts = |value: &Value| value.expires_at > now && (value.in_vault || !self.replaces);
+        let is_held = members.any(|((_, member), value)| member.holder == holder && counts(value));
+        is_held && self.vault(holder, now).is_none()
     }
 
     /// Writes a marker where there still is what was `expected`. Returns what is there now.
@@ -96,10 +118,16 @@ impl Index {
         Some(entry.sealed.clone())
     }
 
+    /// A stamp that was never given before.
+    pub(super) fn stamp(&mut self) -> Stamp {
+        self.stamps += 1;
+        Stamp(self.stamps)
+    }
+
     /// Writes a member, then reads `stale`.
     pub(super) fn record(&mut self, recording: &Recording, now: Timestamp) -> Recorded {
-        self.stamps += 1;
-        let new = Stamp(self.stamps);
+        let new = self.stamp();
+        let in_vault = self.vault(recording.member.holder, now).is_some();
         let record = self.record_of(&recording.entity, now);
         let key = (recording.member.position(), recording.member.clone());
         let old = record.members.get(&key).copied().filter(|old| old.expires_at > now);
@@ -113,7 +141,7 @@ impl Index {
                 stamp = old.stamp;
             }
         }
-        record.members.insert(key, Value { expires_at, stamp, recorded_at: now });
+        record.members.insert(key, Value { expires_at, stamp, recorded_at: now, in_vault });
         record.members_until =
             if holds(Clause::KeyOutlivesMembers) { record.members_until.max(expires_at) } else { expires_at };
         Recorded { stamp, stale: record.stale(now), generation, revoked: None }
@@ -228,7 +256,7 @@ impl Index {
 
 impl Value {
     fn held(&self, member: &Member, now: Timestamp) -> Held {
-        let Self { expires_at, stamp, recorded_at } = *self;
+        let Self { expires_at, stamp, recorded_at, .. } = *self;
         Held { member: member.clone(), stamp, expires_at, age: now.since(recorded_at) }
     }
 }

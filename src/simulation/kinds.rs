@@ -17,6 +17,10 @@ pub(super) struct Kind {
     pub(super) reads: &'static [Reads],
     /// When the writes after the first are committed, each counted from the one before.
     pub(super) writes: &'static [RangeInclusive<i64>],
+    /// Whether nothing is written: times count from when the first write would be.
+    pub(super) unwritten: bool,
+    /// When a holder is revoked.
+    pub(super) revocations: &'static [RangeInclusive<i64>],
     /// How long whoever has written may wait before it tells of it.
     pub(super) tell: u64,
     pub(super) lag: RangeInclusive<u64>,
@@ -87,6 +91,8 @@ const PLAIN: Kind = Kind {
     page: 100,
     reads: &[],
     writes: &[],
+    unwritten: false,
+    revocations: &[],
     tell: 3,
     lag: 0..=2,
     hits: 300,

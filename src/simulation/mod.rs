@@ -10,8 +10,9 @@ use std::sync::{
 };
 
 use config::Config;
+use outside::Seen;
 use realm::Realm;
-use world::{Seen, World};
+use world::World;
 
 mod api;
 mod cache;
@@ -19,16 +20,22 @@ mod config;
 mod database;
 mod dice;
 mod failover;
+mod happenings;
 mod holders;
 mod index;
 mod journal;
 mod kinds;
 mod late_fill;
 mod link;
+mod message;
 mod mutants;
 mod network;
+mod outside;
 mod process;
 mod realm;
+mod recording;
+mod relations;
+mod scene;
 mod site;
 mod store;
 mod trace;
@@ -42,6 +49,7 @@ const PARTS: u64 = 4;
 
 thread_local! {
     static CONFIG: Arc<Config> = Arc::new(Config::read(Realm::Plain));
+    static REVOCATIONS: Arc<Config> = Arc::new(Config::read(Realm::Revocations));
     static LATE_FILL: Arc<Config> = Arc::new(Config::read(Realm::LateFill));
 }
 
@@ -56,7 +64,12 @@ fn simulate(seed: u64, traced: bool) -> Ran {
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.unwrap();
-    let config = if Realm::of(seed) == Realm::LateFill { &LATE_FILL } else { &CONFIG }.with(Arc::clone);
+    let config = match Realm::of(seed) {
+        Realm::Revocations => &REVOCATIONS,
+        Realm::LateFill => &LATE_FILL,
+        Realm::Plain | Realm::Failover | Realm::Loss => &CONFIG,
+    };
+    let config = config.with(Arc::clone);
     let vault_missing = config.metrics.vault_missing.clone();
     let before = vault_missing.get();
     runtime.block_on(async {
@@ -131,6 +144,11 @@ fn the_promise_holds_where_a_cache_fills_late() {
 }
 
 #[test]
+fn the_promise_holds_where_holders_are_revoked() {
+    some_worlds_of(Realm::Revocations);
+}
+
+#[test]
 fn the_promise_holds_where_servers_fail_over() {
     some_worlds_of(Realm::Failover);
 }
@@ -142,7 +160,7 @@ fn the_promise_holds_where_the_store_is_lost() {
 
 #[test]
 fn a_seed_always_gives_the_same_world() {
-    let realms = [Realm::Plain, Realm::LateFill, Realm::Failover, Realm::Loss];
+    let realms = [Realm::Plain, Realm::Revocations, Realm::LateFill, Realm::Failover, Realm::Loss];
     for seed in realms.into_iter().flat_map(|realm| realm.first()..realm.first() + 20) {
         let (one, other) = (simulate(seed, true), simulate(seed, true));
         assert!(one.trace.lines().count() > 10, "seed {seed}: {}", one.trace);
@@ -192,7 +210,16 @@ fn as_many_worlds_as_are_asked_for() {
 /// as done elsewhere.
 #[test]
 fn what_is_done_before_a_store_that_is_back_was_looked_at_again_is_not_lost_in_a_failover() {
-    let seed = 78_819;
+    holds_in(78_819);
+}
+
+/// A dead letter's copy was deleted from a cache that then lost that, while the process was being started again.
+#[test]
+fn the_copy_of_a_dead_letter_does_not_come_back_with_a_failover_during_a_restart() {
+    holds_in(32_545);
+}
+
+fn holds_in(seed: u64) {
     if let Err(violation) = simulate(seed, false).result {
         panic!("{}", told(seed, &violation));
     }

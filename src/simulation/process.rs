@@ -12,7 +12,8 @@ use super::{
     cache::SimCache,
     config::Config,
     journal::{Disk, SimJournal},
-    network::{Lost, Network, Outage},
+    message::Message,
+    network::{Lost, Network},
     realm::Watch,
     store::SimStore,
     trace::note,
@@ -23,6 +24,7 @@ use crate::{
     caches::{Cache, Caches},
     clock::{Clock, Timestamp},
     event::Event,
+    feed::Feed,
     health::Health,
     hooks::Hooks,
     ingest::{Ingest, Receipt},
@@ -118,8 +120,11 @@ impl Process {
         let mut life = Life::new(&self.around, journal, clock);
         let jobs = self.disk.replay(clock.accepted());
         note!(self.around.network.trace, "process {} starts with {} jobs", self.name, jobs.len());
-        give_back(&life.queue, &*life.journal, jobs).await;
+        let died = give_back(&life.queue, &*life.journal, jobs).await;
         life.begin(&self.around.reached(), &self.notes, clock);
+        if let (Some(eyes), Some(died)) = (&life.eyes, died) {
+            eyes.hooks.window.died(died);
+        }
         *self.life.lock().unwrap() = Some(life);
     }
 
@@ -150,28 +155,41 @@ impl Process {
         lines.collect::<Vec<_>>().join("; ")
     }
 
-    /// A request with one event, as a handler serves it.
-    pub(super) async fn post(&self, json: String) -> Result<(), Lost> {
+    /// A request, as a handler serves it.
+    pub(super) async fn serve(&self, message: Message) -> Result<(), Lost> {
         let request = {
             let mut life = self.life.lock().unwrap();
             let Some(life) = &mut *life else { return Err(Lost) };
-            let ingest = life.ingest.clone();
-            let request = life.tasks.spawn(async move {
-                let event = Event::parse(json.as_bytes(), ingest.clock.now());
-                ingest.accept(vec![event], None).await
-            });
+            let request = life.tasks.spawn(accept(life.ingest.clone(), message));
             life.running.retain(|task| !task.is_finished());
             life.running.push(request.abort_handle());
             request
         };
         match request.await {
-            Ok(Ok((Receipt { accepted: 1, ignored: 0, .. }, _))) => Ok(()),
-            Ok(Ok((receipt, _))) => {
-                self.around.network.fail(format!("an event was refused: {receipt:?}"));
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Refused(Some(what)))) => {
+                self.around.network.fail(what);
                 Ok(())
             }
-            Ok(Err(_)) | Err(_) => Err(Lost),
+            Ok(Err(Refused(None))) | Err(_) => Err(Lost),
         }
+    }
+}
+
+/// A request was not taken; for good, where it says why.
+struct Refused(Option<String>);
+
+async fn accept(ingest: Arc<Ingest>, message: Message) -> Result<(), Refused> {
+    match message {
+        Message::Event(json) => {
+            let event = Event::parse(json.as_bytes(), ingest.clock.now());
+            let (receipt, _) = ingest.accept(vec![event], None).await.map_err(|_| Refused(None))?;
+            match receipt {
+                Receipt { accepted: 1, ignored: 0, .. } => Ok(()),
+                receipt => Err(Refused(Some(format!("an event was refused: {receipt:?}")))),
+            }
+        }
+        Message::Revoke(holder) => ingest.revoke(holder, None).await.map(drop).map_err(|_| Refused(None)),
     }
 }
 
@@ -224,6 +242,7 @@ impl Life {
             journal: self.journal.clone(),
             clock,
             metrics: metrics.clone(),
+            feed: Arc::new(Feed::new("simulated")),
             batch: BATCH,
         };
         if let Some(watch) = around.watch {
@@ -258,27 +277,6 @@ impl Life {
         self.running.extend(tasks.iter().map(tokio::task::JoinHandle::abort_handle));
         self.eyes = Some(eyes);
     }
-}
-
-/// Takes a request to a process over the network.
-pub(super) async fn send(network: &Network, process: &Arc<Process>, json: String) -> Result<(), Lost> {
-    let (answer, answered) = tokio::sync::oneshot::channel();
-    let (process, sender) = (process.clone(), network.clone());
-    network.flying.spawn(async move {
-        let up = Outage::default();
-        sender.delay().await;
-        if sender.loses(&up) {
-            return;
-        }
-        let result = process.post(json).await;
-        sender.delay().await;
-        if !sender.loses(&up) {
-            // Whoever has asked may be gone.
-            let _ = answer.send(result);
-        }
-    });
-    let answered = tokio::time::timeout(Duration::from_millis(150), answered).await;
-    answered.map_err(|_| Lost)?.map_err(|_| Lost)?
 }
 
 /// The clock that is so much ahead of one that is as much behind as any may be.

@@ -12,6 +12,8 @@ pub(super) const BLOCK: u64 = 5000;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Realm {
     Plain,
+    /// Holders are revoked (rule 10), and whatever happened is soon forgotten.
+    Revocations,
     /// The second cache fills after the event was posted (rule 11).
     LateFill,
     /// Store and caches fail over to replicas that lack the last writes (rule 14).
@@ -32,11 +34,26 @@ impl Realm {
     /// Seeds are in blocks, so that the first ones stay what they are.
     pub(super) fn of(seed: u64) -> Self {
         match seed / BLOCK % 8 {
+            4 => Self::Revocations,
             5 => Self::LateFill,
             6 => Self::Failover,
             7 => Self::Loss,
             _ => Self::Plain,
         }
+    }
+
+    /// Whether holders are revoked in a seed's world: in a realm of their own, and in some worlds of each other one.
+    pub(super) fn revokes(seed: u64) -> bool {
+        match Self::of(seed) {
+            Self::Plain => false,
+            Self::Revocations => true,
+            Self::LateFill | Self::Failover | Self::Loss => seed % 4 == 2,
+        }
+    }
+
+    /// Whether servers may be lost, in part or whole.
+    pub(super) fn loses(self) -> bool {
+        matches!(self, Self::Failover | Self::Loss)
     }
 
     /// The first seed of the first block of this realm.
@@ -48,7 +65,7 @@ impl Realm {
     /// Where nothing is lost, nobody looks.
     pub(super) fn watch(self, dice: &Dice) -> Option<Watch> {
         match self {
-            Self::Plain | Self::LateFill => None,
+            Self::Plain | Self::Revocations | Self::LateFill => None,
             // Longer than any process is away, so that no relationship goes before what was done is done again.
             Self::Failover => Some(Watch { span: Duration::from_secs(2), on_loss: OnLoss::Rebuild }),
             Self::Loss => Some(Watch {

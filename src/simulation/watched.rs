@@ -32,7 +32,7 @@ pub(super) struct Eyes {
     pub(super) store: SimStore,
     caches: Vec<SimCache>,
     losses: Arc<Losses>,
-    hooks: Arc<Hooks>,
+    pub(super) hooks: Arc<Hooks>,
     queue: Arc<Queue>,
     journal: Arc<SimJournal>,
     clock: Clock,

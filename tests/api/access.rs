@@ -28,7 +28,8 @@ fn with_keys() -> Setup {
 #[tokio::test]
 async fn every_route_opens_to_the_one_scope_that_it_needs() {
     let mut app = TestApp::start(with_keys()).await;
-    for (method, path, access) in routes() {
+    // The stream's answer has no end; the tests of `http` ask it, too.
+    for (method, path, access) in routes().filter(|(_, path, _)| !path.ends_with("/stream")) {
         let path =
             path.replace("{resource_type}", "Posts").replace("{entity_id}", "42").replace("{id}", "none");
         let path = path.replace("{holder}", &"0a".repeat(16));

@@ -134,3 +134,19 @@ async fn the_queue_is_bounded_in_bytes_too() {
     assert_eq!(app.queue().await["queued"], 0);
     app.post_events(&update(1)).await.success(202);
 }
+
+#[tokio::test]
+async fn a_resource_type_that_jobs_wait_for_and_that_is_not_configured_is_named() {
+    let mut app = TestApp::start(Setup::embedded().job(1, json!({ "due": 2 }))).await;
+    let late = with(update(42), "resource_type", "Comments");
+    app.post_events(&late).await.success(202);
+    let posts = json!({ "cache_keys": ["/posts/{entity_id}?access_token={access_token}"], "ttl": 300 });
+    app.setup.change("resources", Value::Null);
+    app.setup.change("resources", json!({ "Posts": posts }));
+    let rules = json!([{ "action_type": "Read|Update", "resource_type": "Posts", "topic": "pp-cache" }]);
+    app.setup.change("job_scheduler", json!({ "job_rules": rules }));
+    app.restart().await;
+    let reasons = app.in_trouble(&["invalidations", "resources"]).await;
+    assert!(reasons.to_string().contains("Comments (1 jobs)"), "{reasons}");
+    app.said("Comments (1 jobs)").await;
+}

@@ -50,7 +50,7 @@ const MISTAKES: [(&str, &str); 13] = [
         "resources:\n  Posts:\n    cache_keys: ['/posts/{id}']\n    ttl: 300\n",
         ":3: resources.Posts.cache_keys[0]: ",
     ),
-    ("caches:\n  - { name: cdn, kind: http }\n", ":2: caches[0].kind: kind: http is not built yet"),
+    ("caches:\n  - { name: cdn, kind: http }\n", ":2: caches[0].url: is missing"),
 ];
 
 #[test]

@@ -314,6 +314,11 @@ pub(crate) fn now() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
+/// The API's clock, as text.
+pub(crate) fn now_rfc3339() -> String {
+    decache::clock::Timestamp(now()).to_string()
+}
+
 /// So many seconds ago, in milliseconds.
 pub(crate) fn ago(seconds: u64) -> u64 {
     now() - u64::try_from(Duration::from_secs(seconds).as_millis()).unwrap()

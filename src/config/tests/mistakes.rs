@@ -46,17 +46,42 @@ fn an_unknown_field_is_answered_with_the_closest_known_one() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_by_name() {
-    assert_each(&[
+fn what_is_wrong_with_a_cache_of_any_kind_is_told_with_its_place() {
+    let cache = |rest: &str| format!("caches:\n  - {{ name: a, {rest} }}\n");
+    let cases = [
+        ("kind: cdn", "kind: expected redis, http or pubsub, found \"cdn\""),
+        ("kind: http", "url: is missing: expected http://host[:port]{key}"),
+        ("kind: http, url: 'http://{entity_id}/'", "url: expected http://host[:port]/path"),
         (
-            "caches:\n  - name: a\n    kind: http\n",
-            "F:3: caches[0].kind: kind: http is not built yet: only redis is",
+            "kind: http, url: 'http://h{key}', key_prefix: x",
+            "key_prefix: belongs to a cache of kind redis or pubsub",
         ),
         (
-            "caches:\n  - { name: a, kind: pubsub }\n",
-            "F:2: caches[0].kind: kind: pubsub is not built yet: only redis is",
+            "kind: http, url: 'http://h{key}', headers: { Content-Length: '1' }",
+            "headers.Content-Length: is for the connection itself to say",
         ),
-    ]);
+        (
+            "kind: http, url: 'http://h{key}', headers: { x: '{nothing}' }",
+            "headers.x: unknown placeholder {nothing}",
+        ),
+        (
+            "kind: http, url: 'http://h{key}', deleted_on: [302]",
+            "deleted_on: expected statuses from 200 to 299",
+        ),
+        (
+            "kind: http, url: 'http://h{key}', purge_all: { url: 'http://h{key}' }",
+            "purge_all: is about everything",
+        ),
+        ("kind: http, url: 'http://h{key}', ca_file: x", "ca_file: belongs to an https:// URL"),
+        ("kind: http, url: 'http://h{key}', health: 'x'", "health: expected http://host"),
+        ("kind: pubsub", "url: is missing: expected redis://"),
+        ("kind: pubsub, url: 'redis://h', channel: ''", "channel: expected a channel's name"),
+        ("kind: redis, url: 'redis://h', method: PURGE", "method: belongs to a cache of kind http"),
+    ];
+    for (rest, detail) in cases {
+        let (text, expected) = (cache(rest), format!("F:2: caches[0].{detail}"));
+        assert_each(&[(&*text, &*expected)]);
+    }
 }
 
 #[test]

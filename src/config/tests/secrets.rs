@@ -18,7 +18,7 @@ fn a_file_beside_a_secret_or_url_gives_its_content_without_white_space_around_it
     let config = file.load(&[]).unwrap().config;
     assert!(matches!(&config.store, StoreConfig::Redis(redis) if redis.url.expose() == "redis://u:p@h:1/3"));
     assert!(matches!(&config.secret, SecretConfig::Value(value) if value.expose() == PASSWORD));
-    let CacheTarget::Redis(cache) = &config.caches[0].target;
+    let CacheTarget::Redis(cache) = &config.caches[0].target else { panic!("{:?}", config.caches[0]) };
     assert_eq!(cache.url.expose(), "redis://u:p@h:1/3");
 }
 

@@ -34,7 +34,7 @@ fn a_certificate_and_its_key_are_taken_everywhere() {
     let config = file.load(&[]).unwrap().config;
     assert!(config.server.tls.unwrap().read().is_ok());
     let StoreConfig::Redis(store) = config.store else { panic!("{:?}", config.store) };
-    let CacheTarget::Redis(cache) = &config.caches[0].target;
+    let CacheTarget::Redis(cache) = &config.caches[0].target else { panic!("{:?}", config.caches[0]) };
     for tls in [&store.tls, &cache.tls] {
         let tls = tls.read().unwrap();
         assert!(tls.authorities.is_some() && tls.identity.is_some());

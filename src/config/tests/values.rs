@@ -213,6 +213,11 @@ fn a_resource_has_its_keys_and_times_in_bounds() {
             "F:2: resources.Posts.horizon: is not above guard",
         ),
         (
+            "resources:\n  Posts: { cache_keys: [k], ttl: 1, recheck: 1ms }\n",
+            "F:2: resources.Posts.recheck: expected 10ms at least",
+        ),
+        ("journal:\n  replication_window: 400h\n", "F:2: journal.replication_window: expected 1h at most"),
+        (
             "resources:\n  My Posts: { cache_keys: [k], ttl: 1 }\n",
             "F:2: resources.My Posts: expected a resource type",
         ),

@@ -31,7 +31,7 @@ fn request(method: Method, template: &str, key: Option<&str>) -> Request<Body> {
 async fn every_route_opens_to_the_one_scope_it_needs() {
     let app = App::with(|service| service.auth = keys());
     for (method, path, access) in routes() {
-        let status = async |key: Option<&str>| app.send(request(method.clone(), path, key)).await.status;
+        let status = async |key: Option<&str>| app.status(request(method.clone(), path, key)).await;
         let lets_in =
             |status: StatusCode| status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN;
         let Access::Needs(needed) = access else {
@@ -58,7 +58,7 @@ async fn every_route_opens_to_the_one_scope_it_needs() {
 async fn without_configured_keys_every_route_is_open() {
     let app = App::new();
     for (method, path, _) in routes() {
-        let status = app.send(request(method, path, None)).await.status;
+        let status = app.status(request(method, path, None)).await;
         assert!(status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN, "{path}");
     }
 }

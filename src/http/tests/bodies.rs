@@ -8,15 +8,19 @@ use serde_json::json;
 
 use super::*;
 
-const POSTS: [&str; 3] = ["/v1/events", "/v1/invalidations", "/v1/holders/lookup"];
+const POSTS: [&str; 4] = ["/v1/events", "/v1/events/explain", "/v1/invalidations", "/v1/holders/lookup"];
 
 #[tokio::test]
 async fn a_body_of_another_type_is_refused_with_the_one_that_is_taken() {
     let app = App::new();
     for url in POSTS {
-        for content_type in
-            [None, Some("text/plain"), Some("application/x-ndjson"), Some("application/jsonp"), Some("")]
-        {
+        for content_type in [
+            None,
+            Some("text/plain"),
+            Some("application/jsonp"),
+            Some("application/cloudevents+xml"),
+            Some(""),
+        ] {
             let mut request = Request::post(url);
             if let Some(content_type) = content_type {
                 request = request.header(header::CONTENT_TYPE, content_type);
@@ -43,13 +47,19 @@ async fn json_is_json_with_parameters_and_in_capitals_too() {
 async fn an_encoded_body_is_refused_with_what_is_taken() {
     let app = App::new();
     for url in POSTS {
-        for encoding in ["gzip", "br", "identity, gzip", "x-unknown"] {
+        let (refused, taken) = match url {
+            "/v1/events" | "/v1/events/explain" => {
+                (["br", "gzip, gzip", "zstd, identity, gzip", "x-unknown"], "gzip, zstd")
+            }
+            _ => (["gzip", "br", "identity, gzip", "x-unknown"], "identity"),
+        };
+        for encoding in refused {
             let request = Request::post(url)
                 .header(header::CONTENT_TYPE, "application/json")
                 .header(header::CONTENT_ENCODING, encoding);
             let answer = app.send(request.body(Body::from("{}")).unwrap()).await;
             assert_eq!(answer.problem(), "unsupported-encoding", "{url} {encoding}");
-            assert_eq!(answer.headers[header::ACCEPT_ENCODING], "identity");
+            assert_eq!(answer.headers[header::ACCEPT_ENCODING], taken);
         }
     }
 }
@@ -145,6 +155,8 @@ async fn events_in_a_body_that_is_not_understood_are_a_problem() {
 #[tokio::test]
 async fn too_many_items_are_refused() {
     let app = App::with(|service| service.limits.events = 2);
+    let explained = app.post("/v1/events/explain", "[1,2,3]").await;
+    assert_eq!(explained.problem(), "batch-too-long");
     let events = app.post("/v1/events", "[1,2,3]").await;
     assert_eq!((events.status, events.problem().as_str()), (StatusCode::PAYLOAD_TOO_LARGE, "batch-too-long"));
     let entities = vec![json!({ "resource_type": "Posts", "entity_id": 1 }); 1001];

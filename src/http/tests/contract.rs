@@ -15,7 +15,7 @@ use crate::{
         outcome::{Source, entries},
     },
     ingest::QueuedJob,
-    job::{JobId, JobType},
+    job::{Cause, JobId, JobType},
     queue::{JobState, JobView, Tally},
 };
 
@@ -70,6 +70,12 @@ async fn answers_are_what_the_contract_says() {
     let none = r#"{"entities":[{"resource_type":"Posts","entity_id":""}]}"#;
     for (url, body) in [
         ("/v1/events", "{"),
+        ("/v1/events/explain", "{"),
+        (
+            "/v1/events/explain",
+            r#"[{}, {"action_type":"Read","resource_type":"Posts","entity_id":42,"access_token":"tok-alice"}]"#,
+        ),
+        ("/v1/events/explain", r#"{"action_type":"Update","resource_type":"Posts","entity_id":42}"#),
         ("/v1/invalidations", "{"),
         ("/v1/invalidations", some),
         ("/v1/invalidations", none),
@@ -111,6 +117,7 @@ fn view(id: JobId, state: JobState, superseded_by: Option<JobId>) -> JobView {
         priority: 0,
         attempts: 1,
         last_error: Some("timed out".into()),
+        cause: Some(Cause::StoreUnavailable),
         accepted_at: Timestamp(1),
         finished_at: Some(Timestamp(2)),
         superseded_by,

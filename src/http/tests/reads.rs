@@ -139,6 +139,8 @@ async fn a_parameter_that_is_not_valid_is_a_problem() {
         ("/v1/entities/Posts/42/holders?cursor=", "invalid-cursor"),
         ("/v1/entities/Posts/42?holders=1", "invalid-parameter"),
         ("/v1/jobs?state=lost", "invalid-parameter"),
+        ("/v1/jobs?state=dead&reason=bad_luck", "invalid-parameter"),
+        ("/v1/jobs?state=done&topic=pp-cache", "invalid-parameter"),
         ("/v1/jobs?state=dead&state=done", "invalid-parameter"),
         ("/v1/jobs?cursor=ours", "invalid-cursor"),
         ("/v1/jobs?limit=all", "invalid-parameter"),

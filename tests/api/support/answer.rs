@@ -70,6 +70,8 @@ fn template(path: &str) -> String {
         ["v1", "holders", _, "entities"] => "/v1/holders/{holder}/entities".to_owned(),
         ["v1", "holders", id] if id != "lookup" => "/v1/holders/{holder}".to_owned(),
         ["docs", _] => "/docs/{file}".to_owned(),
+        ["v1", "jobs", id, "retry"] if !id.is_empty() => "/v1/jobs/{id}/retry".to_owned(),
+        ["v1", "jobs", "retry" | "discard"] => path.to_owned(),
         ["v1", "jobs", _] => "/v1/jobs/{id}".to_owned(),
         _ => path.to_owned(),
     }

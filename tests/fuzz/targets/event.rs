@@ -6,7 +6,12 @@ use decache::{
     clock::{Tick, Timestamp},
     config::Config,
     enrich::Enrichment,
-    event::{Entity, Event, forms, is_resource_type},
+    event::{
+        Entity, Event, EventError,
+        cloud::{self, Attributes},
+        forms::{self, BodyError, Lines},
+        is_resource_type,
+    },
     job::Accepted,
     resource::Resources,
     rules::RuleSet,
@@ -18,7 +23,43 @@ const LIMIT: usize = 8;
 
 /// A body that is refused says why; an event that is taken is valid in every field.
 pub(super) fn event(data: &[u8]) {
-    match forms::json(data, LIMIT, ARRIVED) {
+    hold(forms::json(data, LIMIT, ARRIVED));
+}
+
+/// The same events in whatever pieces a body comes.
+pub(super) fn lines(data: &[u8]) {
+    let read = |size: usize| {
+        let mut lines = Lines::new(LIMIT);
+        data.chunks(size).for_each(|piece| lines.push(piece, ARRIVED));
+        lines.finish(ARRIVED)
+    };
+    let whole = read(data.len().max(1));
+    assert_eq!(read(1), whole);
+    assert_eq!(read(7), whole);
+    hold(whole);
+}
+
+/// Every mode: what comes is a document, a list of them, or the data of an event whose attributes are in headers.
+pub(super) fn cloud_event(data: &[u8]) {
+    let knows = |name: &str| name == "Posts" || name == "Blog.Posts";
+    hold(cloud::structured(data, &knows, ARRIVED));
+    hold(cloud::batch(data, LIMIT, &knows, ARRIVED));
+    let mut attributes = Attributes::default();
+    for (name, text) in [("specversion", "1.0"), ("id", "e"), ("source", "/"), ("type", "a.Blog.Posts.Read")]
+    {
+        attributes.put(name, text.to_owned());
+    }
+    hold(cloud::binary(&attributes, data, &knows, ARRIVED));
+    if let Ok(kind) = std::str::from_utf8(data) {
+        attributes.put("type", kind.to_owned());
+        attributes.put("subject", kind.to_owned());
+        attributes.put("time", kind.to_owned());
+        hold(cloud::binary(&attributes, b"", &knows, ARRIVED));
+    }
+}
+
+fn hold(read: Result<Vec<Result<Event, EventError>>, BodyError>) {
+    match read {
         Ok(events) => {
             assert!(events.len() <= LIMIT);
             for event in events {

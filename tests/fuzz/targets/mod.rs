@@ -13,10 +13,12 @@ mod template;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub(crate) const ALL: [Target; 7] = [
+pub(crate) const ALL: [Target; 9] = [
+    ("cloud_event", event::cloud_event),
     ("config", config::config),
     ("cursor", cursor::cursor),
     ("event", event::event),
+    ("event_lines", event::lines),
     ("journal_bytes", journal::bytes),
     ("journal_records", journal::records),
     ("journal_mutations", journal::mutations),
