@@ -13,7 +13,7 @@ use super::build::Parts;
 use crate::{caches::Regard, clock::Timestamp, queue::JobState, relations::StoreError, upkeep};
 
 /// Between two looks, and the longest that one waits for an answer.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// Before a look that is made out of turn: whoever has cause for it has it many times over.
 const BREATH: Duration = Duration::from_millis(10);
 /// Rows of the embedded store that are looked at each time, to remove what has expired.

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use tracing::{info, warn};
 
-use super::build::Parts;
+use super::{build::Parts, monitor};
 use crate::{
     clock::Timestamp,
     journal::{Damage, Journal, Log, Replayed, ReplayedJob},
@@ -26,6 +26,8 @@ pub(super) async fn replay(parts: &Parts) -> anyhow::Result<()> {
     }
     let took = parts.clock.tick().since(began);
     info!(jobs = total, seconds = took.as_secs_f64(), "the journal is replayed");
+    // A cache that fails over from now on is found to be another one than this.
+    parts.losses.look_at_caches(monitor::PAUSE).await;
     parts.health.replaying(false);
     Ok(())
 }

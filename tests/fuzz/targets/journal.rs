@@ -133,7 +133,7 @@ fn job(number: u64) -> Job {
 }
 
 fn header(nonce: &[u8; 16]) -> Vec<u8> {
-    let mut bytes = b"decache2".to_vec();
+    let mut bytes = b"decache3".to_vec();
     bytes.extend_from_slice(keys().fingerprint().as_bytes());
     bytes.extend_from_slice(nonce);
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
