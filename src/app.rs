@@ -9,20 +9,28 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 mod build;
+mod caches;
+mod check;
 mod debts;
 mod explain;
 mod monitor;
+mod parts;
 mod reconcile;
+mod reload;
 pub(crate) mod replay;
 mod servers;
+mod watch;
 
-use build::Parts;
-pub use build::{Checked, check};
+pub use check::{Checked, check};
 pub use explain::explain;
+use parts::Parts;
 pub use reconcile::reconcile;
+use reload::Reloader;
+pub use watch::{Read, Reloading};
 
 use crate::{
     config::{Config, Loaded, server::ServerConfig},
+    current::Current,
     http,
     otlp::Exporter,
     relations::ClaimError,
@@ -41,6 +49,8 @@ pub struct App {
     parts: Parts,
     concurrency: usize,
     exporter: Option<Exporter>,
+    reloader: Reloader,
+    reloading: Option<Reloading>,
 }
 
 impl App {
@@ -50,6 +60,7 @@ impl App {
     /// Everything that keeps the service from ever working as it is configured.
     pub async fn start(loaded: Loaded) -> anyhow::Result<Self> {
         let parts = Parts::build(&loaded)?;
+        let reloader = Reloader::new(&parts, &loaded);
         let Config { server, workers, caches, telemetry, .. } = loaded.config;
         if caches.is_empty() {
             warn!(
@@ -63,7 +74,21 @@ impl App {
         let listener = listen(&server).await?;
         let exporter = telemetry.otlp.map(|otlp| Exporter::start(&otlp, parts.clock)).transpose();
         let exporter = exporter.map_err(|detail| anyhow!("telemetry.otlp: {detail}"))?;
-        Ok(Self { server, listener, parts, concurrency: workers.concurrency, exporter })
+        Ok(Self {
+            server,
+            listener,
+            parts,
+            concurrency: workers.concurrency,
+            exporter,
+            reloader,
+            reloading: None,
+        })
+    }
+
+    /// Has it take over a changed configuration while it runs.
+    #[must_use]
+    pub fn reloading(self, reloading: Reloading) -> Self {
+        Self { reloading: Some(reloading), ..self }
     }
 
     /// The address that it listens on.
@@ -85,7 +110,7 @@ impl App {
     /// # Errors
     /// Where the store turns out to be another secret's.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { server, listener, parts, concurrency, exporter } = self;
+        let Self { server, listener, parts, concurrency, exporter, reloader, reloading } = self;
         let (tasks, working) = (TaskTracker::new(), CancellationToken::new());
         if let Some(exporter) = exporter {
             tasks.spawn(exporter.run(working.clone()));
@@ -98,8 +123,14 @@ impl App {
         let (desk, stopped) = (parts.clone(), working.clone());
         tasks.spawn(async move { desk.reconciliations.run(&desk.hooks, &stopped).await });
 
-        let service = parts.service(&server);
+        let service = parts.service(reloader.entry.clone());
         let limits = service.limits;
+        let router = Arc::new(Current::new(http::router(Arc::new(service))));
+        if let Some(reloading) = reloading {
+            let requests = router.clone();
+            let serve = move |service| drop(requests.replace(http::router(Arc::new(service))));
+            tasks.spawn(watch::run(reloading, reloader, serve, working.clone()));
+        }
         let closing = CancellationToken::new();
         let idle = async {
             stop.cancelled().await;
@@ -109,7 +140,7 @@ impl App {
             parts.feed.close();
             closing.cancel();
         };
-        let serving = http::serve(listener, http::router(Arc::new(service)), limits, closing.clone(), &tasks);
+        let serving = http::serve(listener, router, limits, closing.clone(), &tasks);
         let finished = async {
             tokio::join!(serving, idle);
             // What was being accepted when it was told to stop has been answered, and is queued.

@@ -4,6 +4,7 @@ use std::{
     io::{Read, Write},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, bail};
@@ -13,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
-    app::{self, App},
-    config::{self, Loaded, auth::hash_key},
+    app::{self, App, Reloading},
+    config::{self, ConfigError, Loaded, auth::hash_key},
     http, open_files, telemetry,
 };
 
@@ -57,7 +58,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         let config = self.config.as_deref();
         match self.command.unwrap_or(Command::Serve) {
-            Command::Serve => serve(load(config)?),
+            Command::Serve => serve(load(config)?, config),
             Command::Check => check(&load(config)?),
             Command::Explain(options) => explain::run(&load(config)?, &options),
             Command::Reconcile(options) => reconcile::run(&load(config)?, &options),
@@ -67,21 +68,23 @@ impl Cli {
     }
 }
 
-fn load(path: Option<&Path>) -> anyhow::Result<Loaded> {
+fn load(path: Option<&Path>) -> Result<Loaded, ConfigError> {
     // A variable that is no text is none of ours.
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Ok(config::load(path, variables)?)
+    config::load(path, variables)
 }
 
-fn serve(loaded: Loaded) -> anyhow::Result<()> {
+fn serve(loaded: Loaded, path: Option<&Path>) -> anyhow::Result<()> {
     telemetry::init(&loaded.config.log).map_err(anyhow::Error::from_boxed)?;
     allow_connections(loaded.config.server.limits.connections);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let stop = CancellationToken::new();
-        let signals = Signals::register()?;
-        let app = App::start(loaded).await?;
+        let (signals, mut hangup) = (Signals::register()?, signal(SignalKind::hangup())?);
+        let reloading = reloading(&loaded, path);
+        let asked = reloading.asked.clone();
+        let app = App::start(loaded).await?.reloading(reloading);
         say(&format!("listening on {}://{}", app.scheme(), app.address()?))?;
         let ended_early = async {
             signals.stop_then_end(&stop).await;
@@ -90,11 +93,19 @@ fn serve(loaded: Loaded) -> anyhow::Result<()> {
         tokio::select! {
             ended = app.run(stop.clone()) => ended,
             ended = ended_early => ended,
+            () = async { while hangup.recv().await.is_some() { asked.notify_one() } } => bail!("no signals can be received any more"),
         }
     });
     // Whatever still waits for a store must not hold up the end.
     runtime.shutdown_background();
     served
+}
+
+/// The file that was read at the start is read again, not another one that would be found by now.
+fn reloading(loaded: &Loaded, path: Option<&Path>) -> Reloading {
+    let file = loaded.source.file().or(path).map(Path::to_owned);
+    let again = file.clone();
+    Reloading { file, read: Arc::new(move || load(again.as_deref())), asked: Arc::default() }
 }
 
 /// Every connection is an open file; stores, caches and the journal need some as well.

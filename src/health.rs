@@ -17,7 +17,17 @@ struct State {
     /// Why events cannot be kept, while that is so.
     unwritable: Option<String>,
     journal: &'static str,
+    configuration: Option<Running>,
     reasons: Vec<Reason>,
+}
+
+/// Which configuration runs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Running {
+    /// 1 at the start, and one more with each reload that has changed something.
+    pub generation: u64,
+    /// Tells configurations apart: the same in every process with the same secret that runs with the same settings.
+    pub hash: String,
 }
 
 /// Something that is wrong without keeping the service from taking events.
@@ -36,6 +46,9 @@ pub struct Readiness {
     pub status: Status,
     /// What an accepted job outlives: `fsync` (the machine's crash), `buffered` (the process's), `none`.
     pub journal: &'static str,
+    /// Which configuration runs, once it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Running>,
     /// What is wrong, if anything is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
@@ -81,7 +94,12 @@ impl Health {
             (true, true) => Status::Ok,
         };
         reasons.extend(wrong);
-        Readiness { status, journal: state.journal, reasons }
+        Readiness { status, journal: state.journal, configuration: state.configuration.clone(), reasons }
+    }
+
+    /// From now on this configuration runs.
+    pub fn configured(&self, running: Running) {
+        self.lock().configuration = Some(running);
     }
 
     /// While the journal is replayed, no events are taken.

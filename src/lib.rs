@@ -22,6 +22,7 @@ mod clause;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod current;
 pub mod dead_letters;
 pub mod enrich;
 pub mod event;

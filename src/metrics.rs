@@ -16,6 +16,10 @@ use crate::{
 const SECONDS: [f64; 14] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
 
+mod configuration;
+
+pub use configuration::ConfigurationMetrics;
+
 /// Every metric of the service. Labels take their values from configuration and from closed sets of words.
 pub struct Metrics {
     registry: Registry,
@@ -63,6 +67,8 @@ pub struct Metrics {
     cache_suspect: IntGaugeVec,
     dead_letters: IntGaugeVec,
     dead_letters_settled: IntCounterVec,
+    /// What is known of the configuration.
+    pub configuration: ConfigurationMetrics,
 }
 
 impl Metrics {
@@ -139,6 +145,7 @@ impl Metrics {
             )?,
             clock_skew: make
                 .float_gauge("store_clock_skew_seconds", "How far the store's clock is from ours")?,
+            configuration: ConfigurationMetrics::new(&make)?,
             held: make.gauge("finished_jobs_held", "Finished jobs that a failover could still undo")?,
             let_go_early: make.gauge(
                 "finished_jobs_let_go_early",
@@ -216,6 +223,13 @@ impl Metrics {
     pub fn observe_cache(&self, cache: &str, owed: usize, is_suspect: bool) {
         self.cache_owed.with_label_values(&[cache]).set(gauge(owed));
         self.cache_suspect.with_label_values(&[cache]).set(i64::from(is_suspect));
+    }
+
+    /// Caches and connections are observed anew: those that a reload has removed are no longer shown.
+    pub fn forget_caches(&self) {
+        self.cache_owed.reset();
+        self.cache_suspect.reset();
+        self.connections.reset();
     }
 
     /// Takes a connection pool's present state over into gauges.

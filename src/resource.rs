@@ -61,8 +61,29 @@ impl Resources {
     /// Has copies under a template removed until `ends` that is not configured any more. Returns whether there is such a
     /// resource; where there is none, nobody asks for a removal.
     pub fn retire(&mut self, resource_type: &str, template: KeyTemplate, ends: Timestamp) -> bool {
-        let resource = self.0.get_mut(resource_type);
-        resource.map(|resource| resource.retired.push((template, ends))).is_some()
+        let Some(resource) = self.0.get_mut(resource_type) else { return false };
+        let text = template.to_string();
+        match resource.retired.iter_mut().find(|(known, _)| known.to_string() == text) {
+            Some((_, known)) => *known = ends.max(*known),
+            None => resource.retired.push((template, ends)),
+        }
+        true
+    }
+
+    /// Has copies removed that may still live under what these resources name and those do not, which they take the place of.
+    pub fn retire_all(&mut self, before: &Self, now: Timestamp) {
+        for (resource_type, old) in &before.0 {
+            let configured: Vec<String> = match self.0.get(resource_type) {
+                Some(new) => new.templates.iter().map(ToString::to_string).collect(),
+                None => continue,
+            };
+            let ended = old.templates.iter().map(|template| (template.clone(), now.after(old.ttl)));
+            for (template, ends) in ended.chain(old.retired.iter().cloned()) {
+                if ends > now && !configured.contains(&template.to_string()) {
+                    self.retire(resource_type, template, ends);
+                }
+            }
+        }
     }
 
     /// The resource of this type.

@@ -128,6 +128,11 @@ impl Window {
         seen.let_go = seen.let_go.max(let_go);
     }
 
+    /// Nothing is held for this server any more.
+    pub fn unwatch(&self, server: &str) {
+        self.lock().servers.remove(server);
+    }
+
     /// A job became a dead letter then, in an earlier life: its copy was deleted, and it will not be run again.
     pub fn died(&self, at: Timestamp) {
         for (_, seen) in self.lock().servers.iter_mut().filter(|(name, _)| &***name != STORE) {

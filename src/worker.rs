@@ -9,6 +9,7 @@ use tracing::{Instrument, debug, debug_span};
 use crate::{
     clause::{Clause, holds},
     clock::Clock,
+    current::Current,
     feed::Feed,
     hooks::Hooks,
     job::{Cause, Job, JobType},
@@ -17,7 +18,7 @@ use crate::{
     queue::{Attempt, JobState, Outcome, Queue, Room, Settled},
     trace,
     upkeep::{keep_anew, run_again},
-    window::{self, Finished},
+    window::{self, Finished, Window},
 };
 
 /// Fan-outs that one worker has under way at a time.
@@ -31,7 +32,7 @@ pub struct Worker {
     /// Where jobs come from and go back to.
     pub queue: Arc<Queue>,
     /// What runs them.
-    pub hooks: Arc<Hooks>,
+    pub hooks: Arc<Current<Hooks>>,
     /// What lets go of them when they have ended.
     pub journal: Arc<dyn Journal>,
     /// Measures how long they run.
@@ -79,9 +80,10 @@ impl Worker {
     }
 
     async fn cache(&self, reads: Vec<Attempt>) -> Done {
-        let (began, epoch) = (self.clock.tick(), self.hooks.trust.epoch());
+        let hooks = self.hooks.get();
+        let (began, epoch) = (self.clock.tick(), hooks.trust.epoch());
         let spans = trace::of_jobs(reads.iter().map(|attempt| &*attempt.job));
-        let outcomes = trace::within(spans.first().map(|(_, span)| span), self.hooks.cache(&reads)).await;
+        let outcomes = trace::within(spans.first().map(|(_, span)| span), hooks.cache(&reads)).await;
         let ran = self.clock.tick().since(began);
         for (place, span) in spans {
             span.end(outcomes.get(place).is_some_and(has_failed));
@@ -93,13 +95,14 @@ impl Worker {
     }
 
     async fn fan_out(&self, attempt: Attempt) -> Done {
-        let (began, epoch) = (self.clock.tick(), self.hooks.trust.epoch());
+        let hooks = self.hooks.get();
+        let (began, epoch) = (self.clock.tick(), hooks.trust.epoch());
         let span = span_of(&attempt.job);
         let traced = trace::of_job(&attempt.job);
         let work = async {
             match attempt.job.job_type {
-                JobType::Revoke => self.hooks.revoke(&attempt).await,
-                JobType::Cache | JobType::Invalidate => self.hooks.invalidate(&attempt).await,
+                JobType::Revoke => hooks.revoke(&attempt).await,
+                JobType::Cache | JobType::Invalidate => hooks.invalidate(&attempt).await,
             }
         };
         let outcome = trace::within(traced.as_ref(), work.instrument(span)).await;
@@ -118,7 +121,7 @@ impl Worker {
         if follow_ups.is_empty() || !holds(Clause::FollowUpsBeforeEnd) {
             return self.give_back(&ran, outcome, 0);
         }
-        ran.let_go = ends_with_follow_ups(&outcome) && self.hooks.window.span().is_zero();
+        ran.let_go = ends_with_follow_ups(&outcome) && self.window().span().is_zero();
         let ended = if ran.let_go { ran.attempt.kept.clone() } else { Vec::new() };
         let record = Record::new(follow_ups.iter().map(Kept::first), ended, self.clock.accepted());
         let worker = self.clone();
@@ -171,10 +174,15 @@ impl Worker {
 }
 
 impl Worker {
+    /// It outlives whatever the hooks are replaced by.
+    fn window(&self) -> Arc<Window> {
+        self.hooks.get().window.clone()
+    }
+
     /// Holds on to a job that is done, as long as a failover may undo it (DESIGN 7, rule 14).
     fn hold(&self, ran: &Ran, kept: Vec<Ref>, removed_copies: bool) {
         let finished = Finished { job: ran.attempt.job.clone(), kept, epoch: ran.epoch, removed_copies };
-        match self.hooks.window.keep(finished) {
+        match self.window().keep(finished) {
             window::Kept::Held => {}
             window::Kept::Go(kept) => self.journal.forget(kept),
             window::Kept::Again(finished) => {

@@ -7,10 +7,11 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::build::Parts;
+use super::parts::Parts;
 use crate::{
     caches::{Caches, Regard},
     clock::Tick,
+    current::Taken,
     hooks::Hooks,
     queue::RetryPolicy,
     reconcile::{Sweep, SweepError},
@@ -23,21 +24,36 @@ const PAUSE: Duration = Duration::from_secs(1);
 const AGAIN: RetryPolicy = RetryPolicy { max_attempts: u32::MAX, base: PAUSE, cap: Duration::from_secs(30) };
 
 pub(super) async fn run(parts: Parts, cancelled: CancellationToken) {
-    let caches: Vec<Arc<str>> = parts.hooks.caches.names().cloned().collect();
-    let watches = caches.iter().map(|cache| watch(&parts, cache, &cancelled));
-    cancelled.run_until_cancelled(join_all(watches)).await;
+    while !cancelled.is_cancelled() {
+        let Taken { it: hooks, replaced } = parts.hooks.take();
+        let watches = hooks.caches.names().map(|cache| watch((&parts, &hooks), cache, &cancelled));
+        let ended = async {
+            join_all(watches).await;
+            // Where there is no cache.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = ended => {}
+            // What is being emptied is emptied from the beginning, by what there is then.
+            () = replaced.cancelled() => {}
+            () = cancelled.cancelled() => {}
+        }
+    }
 }
 
+/// The service, and the caches of it that are looked after.
+type In<'a> = (&'a Parts, &'a Arc<Hooks>);
+
 /// Looks after one cache, for ever.
-async fn watch(parts: &Parts, cache: &Arc<str>, cancelled: &CancellationToken) {
+async fn watch((parts, hooks): In<'_>, cache: &Arc<str>, cancelled: &CancellationToken) {
     let mut ticks = tokio::time::interval(PAUSE);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut failures, mut outlived) = (0, None);
     loop {
         ticks.tick().await;
-        let caches = &parts.hooks.caches;
+        let caches = &hooks.caches;
         match (caches.regarded(cache), outlived) {
-            (Some(Regard::Trusted), _) if is_past_bound(parts, cache) => suspect(parts, cache).await,
+            (Some(Regard::Trusted), _) if is_past_bound(parts, cache) => suspect(hooks, cache).await,
             (Some(Regard::Returning), Some(_)) if is_past_bound(parts, cache) => {
                 warn!(cache = &**cache, "too many jobs wait for the cache again: removals leave it out");
                 caches.leave_out_again(cache);
@@ -45,12 +61,12 @@ async fn watch(parts: &Parts, cache: &Arc<str>, cancelled: &CancellationToken) {
             }
             (Some(Regard::Returning), Some(at)) if parts.clock.tick() >= at => {
                 info!(cache = &**cache, "what was stale in the cache has ended: it is relied on again");
-                trust(parts, cache).await;
+                trust(hooks, cache).await;
                 outlived = None;
             }
             (Some(Regard::Returning), Some(_)) => {}
             (Some(Regard::Suspect | Regard::Returning), _) if caches.answers(cache, PAUSE).await => {
-                match empty(parts, cache, cancelled).await {
+                match empty((parts, hooks), cache, cancelled).await {
                     Emptied::Whole => failures = 0,
                     Emptied::By(at) => outlived = Some(at),
                     Emptied::Not => {
@@ -75,15 +91,15 @@ enum Emptied {
 }
 
 fn is_past_bound(parts: &Parts, cache: &str) -> bool {
-    let owed = parts.queue.owed();
-    let owed = owed.get(cache).zip(parts.bounds.get(cache));
+    let (owed, outfit) = (parts.queue.owed(), parts.outfit.get());
+    let owed = owed.get(cache).zip(outfit.bounds.get(cache));
     owed.is_some_and(|(owed, bound)| owed.jobs > bound.jobs || owed.bytes > bound.bytes)
 }
 
 /// Where it cannot be noted, the cache is waited for until it can.
-async fn suspect(parts: &Parts, cache: &Arc<str>) {
+async fn suspect(hooks: &Arc<Hooks>, cache: &Arc<str>) {
     let suspect = |caches: &Caches, name: &str| caches.suspect(name);
-    match noted(parts, cache, suspect).await {
+    match noted(hooks, cache, suspect).await {
         Ok(()) => error!(
             cache = &**cache,
             "too many jobs wait for the cache: it is suspect, removals leave it out, and all its copies go when it \
@@ -94,8 +110,8 @@ async fn suspect(parts: &Parts, cache: &Arc<str>) {
 }
 
 /// Removes every copy from a suspect cache: nobody knows which of them are stale. What is interrupted begins again.
-async fn empty(parts: &Parts, cache: &Arc<str>, cancelled: &CancellationToken) -> Emptied {
-    let Hooks { caches, resources, .. } = &*parts.hooks;
+async fn empty((parts, hooks): In<'_>, cache: &Arc<str>, cancelled: &CancellationToken) -> Emptied {
+    let Hooks { caches, resources, .. } = &**hooks;
     // Before anything is looked for: what is stale from now on is removed as in any other cache.
     caches.let_return(cache);
     info!(cache = &**cache, "the suspect cache answers again and is being emptied");
@@ -104,7 +120,7 @@ async fn empty(parts: &Parts, cache: &Arc<str>, cancelled: &CancellationToken) -
         Ok(swept) => {
             let copies = swept.deleted;
             info!(cache = &**cache, copies, "the suspect cache is emptied: removals wait for it again");
-            trust(parts, cache).await;
+            trust(hooks, cache).await;
             Emptied::Whole
         }
         Err(SweepError::Unscannable(_)) => {
@@ -126,19 +142,19 @@ async fn empty(parts: &Parts, cache: &Arc<str>, cancelled: &CancellationToken) -
     }
 }
 
-async fn trust(parts: &Parts, cache: &Arc<str>) {
+async fn trust(hooks: &Arc<Hooks>, cache: &Arc<str>) {
     let trust = |caches: &Caches, name: &str| caches.trust(name);
-    if let Err(error) = noted(parts, cache, trust).await {
+    if let Err(error) = noted(hooks, cache, trust).await {
         warn!(cache = &**cache, %error, "it is not noted that the cache is emptied: the next start does it again");
     }
 }
 
 /// Notes write to a disk.
 async fn noted(
-    parts: &Parts,
+    hooks: &Arc<Hooks>,
     cache: &Arc<str>,
     note: impl FnOnce(&Caches, &str) -> io::Result<()> + Send + 'static,
 ) -> io::Result<()> {
-    let (hooks, cache): (Arc<Hooks>, _) = (parts.hooks.clone(), cache.clone());
+    let (hooks, cache) = (hooks.clone(), cache.clone());
     tokio::task::spawn_blocking(move || note(&hooks.caches, &cache)).await?
 }

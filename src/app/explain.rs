@@ -2,7 +2,10 @@
 
 use anyhow::anyhow;
 
-use super::build::{check, keys, limits};
+use super::{
+    build::{keys, limits},
+    check::check,
+};
 use crate::{
     clock::Clock,
     config::{Config, Loaded, secret::SecretConfig},

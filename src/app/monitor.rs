@@ -9,7 +9,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::build::Parts;
+use super::parts::Parts;
 use crate::{caches::Regard, clock::Timestamp, queue::JobState, relations::StoreError, upkeep};
 
 /// Between two looks, and the longest that one waits for an answer.
@@ -68,7 +68,8 @@ async fn look(parts: &Parts, owed_since: &mut OwedSince) {
         }
         // First, so that a ping goes to a server that has been accepted.
         parts.losses.look_at_caches(PAUSE).await;
-        let pinged = parts.hooks.caches.ping(PAUSE).await;
+        let hooks = parts.hooks.get();
+        let pinged = hooks.caches.ping(PAUSE).await;
         let owed = parts.queue.owed();
         owed_since.retain(|name, _| owed.contains_key(name));
         for (name, trouble) in pinged {
@@ -77,7 +78,7 @@ async fn look(parts: &Parts, owed_since: &mut OwedSince) {
                 format!("{} jobs wait for it since {since}", owed.jobs)
             });
             let trouble = trouble.map(|error| error.to_string());
-            let regard = parts.hooks.caches.regarded(name).and_then(tell_regard);
+            let regard = hooks.caches.regarded(name).and_then(tell_regard);
             let told: Vec<String> =
                 [trouble, owes, regard.map(str::to_owned)].into_iter().flatten().collect();
             parts.health.tell(&format!("cache:{name}"), (!told.is_empty()).then(|| told.join("; ")));

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::build::{self, Built};
+use super::{
+    build::{self, Built},
+    check::check,
+};
 use crate::{
     clock::Clock,
     config::Loaded,
@@ -23,7 +26,7 @@ pub async fn reconcile(
     progress: &(dyn Fn(&Report) + Sync),
     cancelled: &CancellationToken,
 ) -> anyhow::Result<Option<Report>> {
-    let checked = build::check(loaded)?;
+    let checked = check(loaded)?;
     let metrics = Arc::new(Metrics::new()?);
     let keys = Arc::new(build::keys(&loaded.config)?);
     let built = build::hooks(&loaded.config, checked, keys, Clock::start(), metrics);

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use tracing::{info, warn};
 
-use super::{build::Parts, monitor};
+use super::{monitor, parts::Parts};
 use crate::{
     clock::Timestamp,
     journal::{Damage, Journal, Log, Replayed, ReplayedJob},
@@ -22,7 +22,7 @@ pub(super) async fn replay(parts: &Parts) -> anyhow::Result<()> {
     tell_damage(parts, &damage);
     let total = jobs.len();
     if let Some(died) = give_back(&parts.queue, &*parts.journal, jobs).await {
-        parts.hooks.window.died(died);
+        parts.hooks.get().window.died(died);
     }
     let took = parts.clock.tick().since(began);
     info!(jobs = total, seconds = took.as_secs_f64(), "the journal is replayed");

@@ -11,9 +11,11 @@ pub mod http;
 mod inspect;
 pub mod pubsub;
 pub mod redis;
+mod succession;
 mod suspects;
 mod target;
 
+pub use succession::Successor;
 use suspects::Suspects;
 pub use target::Regard;
 use target::Target;
@@ -68,8 +70,8 @@ pub struct CacheError(pub String);
 
 /// All places where copies live, in the configured order: inner ones first.
 pub struct Caches {
-    targets: Vec<Target>,
-    suspects: Suspects,
+    targets: Vec<Arc<Target>>,
+    suspects: Arc<Suspects>,
     metrics: Arc<Metrics>,
 }
 
@@ -97,8 +99,8 @@ pub enum Awaited {
 impl Caches {
     /// These caches, none of which is suspect.
     pub fn new(caches: Vec<Box<dyn Cache>>, metrics: Arc<Metrics>) -> Self {
-        let targets = caches.into_iter().map(Target::new).collect();
-        Self { targets, suspects: Suspects::default(), metrics }
+        let targets = caches.into_iter().map(|cache| Arc::new(Target::new(cache))).collect();
+        Self { targets, suspects: Arc::default(), metrics }
     }
 
     /// The caches that the notes call suspect still are; what changes is noted. Where the note cannot be read, all are
@@ -108,7 +110,7 @@ impl Caches {
         for target in self.targets.iter().filter(|target| suspects.has(target.name())) {
             target.regard(Regard::Suspect);
         }
-        self.suspects = suspects;
+        self.suspects = Arc::new(suspects);
         (self, trouble)
     }
 
@@ -120,7 +122,7 @@ impl Caches {
 
     /// Their names, in their order.
     pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.targets.iter().map(Target::name)
+        self.targets.iter().map(|target| target.name())
     }
 
     /// How far a cache is relied on.
@@ -184,7 +186,7 @@ impl Caches {
 
     /// Each cache, in the configured order.
     pub fn iter(&self) -> impl Iterator<Item = &dyn Cache> {
-        self.targets.iter().map(Target::cache)
+        self.targets.iter().map(|target| target.cache())
     }
 
     /// Begins to remove copies. What fails once is not asked again until the next removal begins.
@@ -205,7 +207,7 @@ impl Caches {
     }
 
     fn target(&self, name: &str) -> Option<&Target> {
-        self.targets.iter().find(|target| &**target.name() == name)
+        self.targets.iter().map(|target| &**target).find(|target| &**target.name() == name)
     }
 }
 
@@ -255,7 +257,7 @@ impl Removal<'_> {
     /// The caches that failed and why; `None` where all copies are gone.
     pub fn failure(&self) -> Option<Failure> {
         let failed = self.caches.targets.iter().zip(&self.failed);
-        let failed = failed.filter_map(|(target, failed)| Some((target, failed.clone()?)));
+        let failed = failed.filter_map(|(target, failed)| Some((&**target, failed.clone()?)));
         Failure::of(&failed.collect::<Vec<_>>())
     }
 }

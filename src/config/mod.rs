@@ -36,6 +36,7 @@ mod read;
 pub mod redis_url;
 mod section;
 mod source;
+mod written;
 mod yaml;
 
 #[cfg(test)]
@@ -43,8 +44,10 @@ mod tests;
 
 pub use error::{ConfigError, Problem};
 pub use hidden::Hidden;
+pub use read::recheck;
 pub use redis_url::RedisUrl;
 pub use source::Source;
+pub use written::{RELOADABLE, Written};
 
 /// The file that is taken where none is named, relative to the working directory.
 const DEFAULT_FILE: &str = "config/default.yaml";

@@ -16,6 +16,7 @@ use super::{
     section,
     source::Problems,
     store::{OnLoss, RawStore},
+    written::Written,
     yaml::{self, Flaw},
 };
 
@@ -26,6 +27,8 @@ pub(super) fn read(
     let mut tree = yaml::parse(source.text()).map_err(|flaw| no_tree(&source, &flaw))?;
     let mut list = Vec::new();
     source.overrides = environment::apply(&mut tree, env, &mut list);
+    // Before the files are read that it names: what changes meanwhile is a change from this.
+    source.written = Written::of(&tree);
     let mut problems = Problems { source: &source, list };
     let raw = Raw::read(tree, &mut problems);
     // Where a section could not be read as it stands, what spans sections would be judged by its defaults.
@@ -38,6 +41,23 @@ pub(super) fn read(
         Some(config) if problems.is_empty() => Ok(Loaded { config, source }),
         _ => Err(ConfigError { problems }),
     }
+}
+
+/// What spans sections, once more: for a configuration that has been put together of the sections of two.
+///
+/// # Errors
+/// [`ConfigError`]: what does not go together.
+pub fn recheck(Loaded { config, source }: &Loaded) -> Result<(), ConfigError> {
+    let mut problems = Problems { source, list: Vec::new() };
+    check_across(config, &mut problems);
+    let problems = problems.list;
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+}
+
+fn check_across(config: &Config, problems: &mut Problems<'_>) {
+    check_exposure(config, problems);
+    check_prefixes(config, problems);
+    check_on_loss(config, problems);
 }
 
 fn no_tree(source: &Source, flaw: &Flaw) -> ConfigError {
@@ -112,9 +132,7 @@ impl Raw {
         config.journal.check(problems);
         config.resources.check(problems);
         config.log.check(problems);
-        check_exposure(&config, problems);
-        check_prefixes(&config, problems);
-        check_on_loss(&config, problems);
+        check_across(&config, problems);
         config
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use serde_yaml::Value;
 
-use super::{environment::Override, error::Problem, locate, path::FieldPath, yaml};
+use super::{environment::Override, error::Problem, locate, path::FieldPath, written::Written, yaml};
 
 /// A file, or the built-in defaults, and the environment's overrides.
 #[derive(Clone)]
@@ -15,16 +15,22 @@ pub struct Source {
     file: Option<PathBuf>,
     text: String,
     pub(super) overrides: Vec<Override>,
+    pub(super) written: Written,
 }
 
 impl Source {
     pub(super) fn new(file: Option<PathBuf>, text: String) -> Self {
-        Self { file, text, overrides: Vec::new() }
+        Self { file, text, overrides: Vec::new(), written: Written::default() }
     }
 
     /// The file, where there is one: what a reload has to watch.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
+    }
+
+    /// All that the configuration says, with the overrides.
+    pub fn written(&self) -> &Written {
+        &self.written
     }
 
     /// Gives a problem that was found in the checked configuration its place: `path` as in `job_scheduler.job_rules[1].topic`.

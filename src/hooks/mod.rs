@@ -41,7 +41,7 @@ pub struct Hooks {
     /// Knows whether the index was lost.
     pub trust: Arc<Trust>,
     /// Whom to ask while the index may not know, where there is somebody.
-    pub resolver: Option<Resolver>,
+    pub resolver: Option<Arc<Resolver>>,
     /// How long what is removed may have to be removed again.
     pub window: Arc<Window>,
     /// Makes follow-up jobs.

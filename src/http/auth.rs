@@ -40,6 +40,18 @@ impl Auth {
         Self { keys: keys.into_iter().map(known).collect() }
     }
 
+    /// Asks for one of these keys from now on. One that was there with the same rate goes on from what it has left.
+    pub fn succeeded_by(&self, keys: Vec<ApiKey>) -> Self {
+        let mut auth = Self::new(keys);
+        for known in &mut auth.keys {
+            let same = |old: &&Known| old.key.hash == known.key.hash && old.key.rate == known.key.rate;
+            if let Some(before) = self.keys.iter().find(same) {
+                known.meter = before.meter.clone();
+            }
+        }
+        auth
+    }
+
     /// Finds out whether a request with these headers may do what `scope` is for, and by whose key.
     fn check(&self, headers: &HeaderMap, scope: Scope) -> Result<Option<&Known>, Problem> {
         if self.keys.is_empty() {
@@ -106,6 +118,7 @@ pub(super) async fn require(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::rate::Rate;
 
     fn headers(values: &[&str]) -> HeaderMap {
         let named = values.iter().map(|value| (header::AUTHORIZATION, HeaderValue::from_str(value).unwrap()));
@@ -156,6 +169,20 @@ mod tests {
         for case in cases {
             assert!(auth().check(&headers(case), Scope::Ingest).is_err(), "{case:?}");
         }
+    }
+
+    #[test]
+    fn a_key_that_stays_goes_on_from_what_it_has_left_and_one_with_another_rate_begins_anew() {
+        let key = |requests| ApiKey {
+            name: "api".into(),
+            hash: KeyHash::of("key-of-the-api"),
+            scopes: [Scope::Ingest].into(),
+            rate: Some(Rate { requests, per: std::time::Duration::from_secs(60) }),
+        };
+        let before = Auth::new(vec![key(1)]);
+        assert!(before.keys[0].count(Tick::default()).is_ok());
+        assert!(before.succeeded_by(vec![key(1)]).keys[0].count(Tick::default()).is_err());
+        assert!(before.succeeded_by(vec![key(2)]).keys[0].count(Tick::default()).is_ok());
     }
 
     #[test]

@@ -23,11 +23,12 @@ use hyper::{
 use tower::Service;
 
 use super::{connections::Usage, transport::LengthSeen};
+use crate::current::Current;
 
 /// The router, for one connection.
 #[derive(Clone)]
 pub(super) struct Guard {
-    pub(super) router: Router,
+    pub(super) router: Arc<Current<Router>>,
     pub(super) usage: Arc<Usage>,
     pub(super) length_seen: LengthSeen,
 }
@@ -52,7 +53,7 @@ impl Service<Request<Incoming>> for Guard {
         }
         let usage = self.usage.clone();
         let request = request.map(|body| Body::new(Arriving { body, usage: usage.clone() }));
-        let answer = self.router.call(request);
+        let answer = Router::clone(&self.router.get()).call(request);
         Box::pin(async move {
             let mut answer = answer.await?;
             usage.rest();

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock, dead_letters::DeadLetters, feed::Feed, health::Health, ingest::Ingest, lookup::Lookup,
@@ -80,6 +81,8 @@ pub struct Service {
     pub streams: Arc<Semaphore>,
     /// Says who may ask.
     pub auth: Auth,
+    /// Told when others may ask: streams end, and who may still look on connects anew.
+    pub keys_changed: CancellationToken,
     /// How much a request may ask for.
     pub limits: Limits,
     /// Requests that may wait for the end of their jobs at a time.

@@ -21,7 +21,7 @@ use super::{
     guard::Guard,
     transport::Transport,
 };
-use crate::tls::Acceptor;
+use crate::{current::Current, tls::Acceptor};
 
 /// How long to wait before accepting again where the process is out of file handles or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -34,11 +34,11 @@ pub struct Listener {
     pub tls: Option<Acceptor>,
 }
 
-/// Serves connections until `shutdown`, then lets requests in flight finish for up to `limits.drain`. Returns when no
+/// Serves connections until `shutdown`, each request by the router that is there when it comes; then lets requests in flight finish for up to `limits.drain`. Returns when no
 /// connection is left. Not axum's own: that one knows neither a limit of connections nor a deadline.
 pub async fn serve(
     Listener { tcp, tls }: Listener,
-    router: Router,
+    router: Arc<Current<Router>>,
     limits: Limits,
     shutdown: CancellationToken,
     tasks: &TaskTracker,
@@ -78,7 +78,7 @@ fn not_accepted(error: &io::Error, failed: &mut bool) {
 async fn connection(
     (stream, tls): (TcpStream, Option<Acceptor>),
     slot: Slot,
-    router: Router,
+    router: Arc<Current<Router>>,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
@@ -104,7 +104,7 @@ async fn connection(
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     slot: &Slot,
-    router: Router,
+    router: Arc<Current<Router>>,
     limits: &Limits,
     shutdown: &CancellationToken,
 ) {

@@ -14,6 +14,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Service,
@@ -48,6 +49,7 @@ pub(super) async fn get(
         resource_type: query.get("resource_type").map(Into::into),
         heartbeat: service.limits.heartbeat,
         begun: false,
+        keys_changed: service.keys_changed.clone(),
         _permit: permit,
     };
     let frames = stream::unfold(reader, |mut reader| async {
@@ -79,11 +81,12 @@ struct Reader {
     resource_type: Option<Box<str>>,
     heartbeat: Duration,
     begun: bool,
+    keys_changed: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Reader {
-    /// The next thing to be said; `None` at the end of the service.
+    /// The next thing to be said; `None` at the end of the service, and where a reload has changed who may look.
     async fn frame(&mut self) -> Option<Bytes> {
         if !std::mem::replace(&mut self.begun, true) {
             // Where it came from, for a client that goes before the first event.
@@ -101,7 +104,7 @@ impl Reader {
                 Next::End => return None,
                 Next::Nothing => {
                     let news = tokio::time::timeout(self.heartbeat, self.next.changed());
-                    if news.await.is_err() {
+                    if self.keys_changed.run_until_cancelled(news).await?.is_err() {
                         return Some(self.beat());
                     }
                 }

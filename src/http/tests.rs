@@ -10,6 +10,7 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::*;
@@ -65,6 +66,7 @@ impl App {
             feed: Arc::new(Feed::new("test")),
             streams: Arc::new(Semaphore::new(1)),
             auth: Auth::default(),
+            keys_changed: CancellationToken::new(),
             limits: Limits { body_bytes: 64 * 1024, ..Limits::default() },
             waiting: Arc::new(Semaphore::new(1)),
             metrics: Arc::new(|| "# EOF\n".to_owned()),

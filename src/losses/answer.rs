@@ -13,6 +13,8 @@ use crate::{
     clause::{Clause, holds},
     clock::Timestamp,
     config::store::OnLoss,
+    current::Taken,
+    hooks::Hooks,
     reconcile::{Plan, Reconcile, ReconcileError, Sweep, SweepError, Untracked},
 };
 
@@ -46,7 +48,14 @@ impl Losses {
                 cancelled.run_until_cancelled(came_up).await;
                 continue;
             };
-            match self.pay(&debt, &cancelled).await {
+            // What a reload cuts off begins again with what has taken the place of what it worked with.
+            let Taken { it: hooks, replaced } = self.ground.hooks.take();
+            let paid = tokio::select! {
+                paid = self.pay(&hooks, &debt, &cancelled) => paid,
+                () = replaced.cancelled() => Err(Unpaid::MoreCameUp),
+            };
+            drop(hooks);
+            match paid {
                 Ok(paid) => self.paid(&debt, &paid).await,
                 Err(Unpaid::Cancelled) => return,
                 Err(Unpaid::MoreCameUp) => {}
@@ -88,7 +97,7 @@ impl Losses {
     pub(super) fn go_on_owing(&self) {
         let owed = self.memory().note.owed.clone();
         if let Some(since) = owed.index {
-            self.ground.hooks.trust.lost(since, since.after(self.life));
+            self.trust.lost(since, since.after(self.life()));
             self.tell_debt(&Debt::Index(since), None);
         }
         for (name, owed) in owed.caches {
@@ -102,22 +111,24 @@ impl Losses {
         if self.memory().note.owed.partly { OnLoss::Evict } else { self.ground.on_loss }
     }
 
-    async fn pay(&self, debt: &Debt, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
+    async fn pay(&self, hooks: &Hooks, debt: &Debt, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
         match (debt, self.on_loss()) {
             _ if !holds(Clause::LossAnswered) => Ok(Paid::default()),
             (Debt::Index(_), OnLoss::Rebuild) => {
-                let mut paid = self.evict_untracked(cancelled).await?;
-                self.empty_whole(&mut paid.unscannable).await.map(|()| paid)
+                let mut paid = self.evict_untracked(hooks, cancelled).await?;
+                self.empty_whole(hooks, &mut paid.unscannable).await.map(|()| paid)
             }
-            (Debt::Index(_), OnLoss::Evict) => self.sweep(None, cancelled).await,
+            (Debt::Index(_), OnLoss::Evict) => self.sweep(hooks, None, cancelled).await,
             (Debt::Index(since), OnLoss::Resolver) => self.wait_for_the_last_copy(*since, cancelled).await,
-            (Debt::Cache(name, OwedByCache { all: true, .. }), _) => self.sweep(Some(name), cancelled).await,
+            (Debt::Cache(name, OwedByCache { all: true, .. }), _) => {
+                self.sweep(hooks, Some(name), cancelled).await
+            }
             (Debt::Cache(_, OwedByCache { since, .. }), _) => {
                 // A relationship that lingers tracks a copy that it will not outlive.
-                let window = &self.ground.hooks.window;
+                let window = &self.window;
                 let gone = since.after(window.span() + LINGERS_LONGER).since(window.now());
                 cancelled.run_until_cancelled(tokio::time::sleep(gone)).await.ok_or(Unpaid::Cancelled)?;
-                self.evict_untracked(cancelled).await
+                self.evict_untracked(hooks, cancelled).await
             }
         }
     }
@@ -128,7 +139,7 @@ impl Losses {
         since: Timestamp,
         cancelled: &CancellationToken,
     ) -> Result<Paid, Unpaid> {
-        let left = since.after(self.life).since(self.ground.clock.now());
+        let left = since.after(self.life()).since(self.ground.clock.now());
         tokio::select! {
             () = tokio::time::sleep(left) => Ok(Paid::default()),
             () = self.came_up.notified() => Err(Unpaid::MoreCameUp),
@@ -136,9 +147,9 @@ impl Losses {
         }
     }
 
-    async fn evict_untracked(&self, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
+    async fn evict_untracked(&self, hooks: &Hooks, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
         let plan = Plan { dry_run: false, untracked: Some(Untracked::Evict) };
-        let reconcile = Reconcile { hooks: &self.ground.hooks, plan, progress: &|_| {}, cancelled };
+        let reconcile = Reconcile { hooks, plan, progress: &|_| {}, cancelled };
         match reconcile.copies_only().await {
             Ok(report) => Ok(Paid {
                 evicted: report.caches.iter().map(|cache| cache.evicted).sum(),
@@ -150,8 +161,8 @@ impl Losses {
     }
 
     /// Empties those of these caches that can be emptied only as a whole. The others are left in the list.
-    async fn empty_whole(&self, unscannable: &mut Vec<String>) -> Result<(), Unpaid> {
-        for cache in self.ground.hooks.caches.iter() {
+    async fn empty_whole(&self, hooks: &Hooks, unscannable: &mut Vec<String>) -> Result<(), Unpaid> {
+        for cache in hooks.caches.iter() {
             let name = cache.name();
             let Some(everything) = cache.purge_all().filter(|_| unscannable.iter().any(|it| it == name))
             else {
@@ -163,8 +174,12 @@ impl Losses {
         Ok(())
     }
 
-    async fn sweep(&self, only: Option<&str>, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {
-        let hooks = &self.ground.hooks;
+    async fn sweep(
+        &self,
+        hooks: &Hooks,
+        only: Option<&str>,
+        cancelled: &CancellationToken,
+    ) -> Result<Paid, Unpaid> {
         let sweep = Sweep {
             caches: &hooks.caches,
             resources: &hooks.resources,
@@ -191,12 +206,12 @@ impl Losses {
             return;
         }
         if matches!(debt, Debt::Index(_)) && paid.unscannable.is_empty() {
-            self.ground.hooks.trust.complete();
+            self.trust.complete();
         }
         self.observe();
         self.ground.health.report(&component(debt), None);
         if let (Debt::Index(since), [_, ..]) = (debt, &*paid.unscannable) {
-            let untold = Untold { caches: paid.unscannable.clone(), until: since.after(self.life) };
+            let untold = Untold { caches: paid.unscannable.clone(), until: since.after(self.life()) };
             for cache in &untold.caches {
                 warn!(cache, until = %untold.until, "a cache does not tell what it holds: stale copies in it may live on");
             }

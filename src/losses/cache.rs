@@ -19,8 +19,8 @@ use crate::{
 impl Losses {
     /// Looks at every cache at once, for as long as `time`. What is wrong with one, a ping says.
     pub async fn look_at_caches(&self, time: Duration) {
-        join_all(self.caches.iter().map(async |(name, pulse)| {
-            let window = &self.ground.hooks.window;
+        join_all(self.caches.get().iter().map(async |(name, pulse)| {
+            let window = &self.window;
             let began = window.now();
             match timeout(time, self.look_at_cache(name, &**pulse)).await {
                 Ok(Ok(())) => window.same(name, began),
@@ -33,13 +33,13 @@ impl Losses {
 
     fn is_suspect(&self, component: &str) -> bool {
         let cache = component.strip_prefix(CACHE).unwrap_or(component);
-        self.ground.hooks.caches.regarded(cache) == Some(Regard::Suspect)
+        self.ground.hooks.get().caches.regarded(cache) == Some(Regard::Suspect)
     }
 
     async fn look_at_cache(&self, name: &str, pulse: &dyn Watched) -> Result<(), PoolError> {
         let found = pulse.look().await?;
         if found.info.may_lose_the_last {
-            self.ground.hooks.window.may_fail_over();
+            self.window.may_fail_over();
         }
         let became = self.known(name).map(|known| of_server(&known, &found));
         match became {
@@ -62,9 +62,9 @@ impl Losses {
 
     /// It was restarted, or another is in its place. Copies may have come back that were deleted.
     fn cache_is_another(&self, name: &str, found: &Found) {
-        let window = &self.ground.hooks.window;
+        let window = &self.window;
         if found.is_empty {
-            self.ground.hooks.trust.new_epoch();
+            self.trust.new_epoch();
             self.failed_over(name);
             return info!(component = name, "a cache has come back empty");
         }

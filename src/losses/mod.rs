@@ -7,6 +7,7 @@
 mod answer;
 mod cache;
 mod note;
+mod reloaded;
 mod store;
 mod verdict;
 
@@ -23,21 +24,24 @@ use tracing::warn;
 
 use self::{
     note::{KnownServer, NAME, Note},
+    reloaded::{life, tolerance, watched},
     verdict::Known,
 };
 use crate::{
     clock::{Clock, Timestamp},
     config::store::OnLoss,
+    current::Current,
     health::Health,
     hooks::Hooks,
     journal::Journal,
     metrics::Metrics,
     notebook::Notebook,
     queue::Queue,
-    redis_pool::{Found, Pulse, RedisPool, Watched},
+    redis_pool::{Found, RedisPool, Watched},
     relations::{Marked, Marker, redis::RedisStore},
+    trust::Trust,
     upkeep::run_again,
-    window::STORE,
+    window::{STORE, Window},
 };
 
 /// What losses are noticed by, and what they are told to.
@@ -51,7 +55,7 @@ pub struct Ground {
     /// Where the process remembers.
     pub notes: Notebook,
     /// Caches, resources, the window, trust.
-    pub hooks: Arc<Hooks>,
+    pub hooks: Arc<Current<Hooks>>,
     /// Where jobs go that are run again.
     pub queue: Arc<Queue>,
     /// What keeps them.
@@ -73,11 +77,9 @@ const CACHE: &str = "cache:";
 pub struct Losses {
     ground: Ground,
     pulse: Option<Box<dyn Watched>>,
-    caches: Vec<(Box<str>, Box<dyn Watched>)>,
-    /// The longest that a copy lives, with its guard.
-    life: Duration,
-    /// How far a store's clock may be from ours.
-    tolerance: Duration,
+    caches: Current<Vec<WatchedCache>>,
+    window: Arc<Window>,
+    trust: Arc<Trust>,
     memory: Mutex<Memory>,
     one_look: tokio::sync::Mutex<()>,
     one_note: tokio::sync::Mutex<()>,
@@ -93,7 +95,14 @@ struct Memory {
     silent: BTreeSet<Box<str>>,
     /// The store was looked at in this life.
     joined: bool,
+    /// The longest that a copy lives, with its guard, by any configuration of this life.
+    life: Duration,
+    /// How far a store's clock may be from ours.
+    tolerance: Duration,
 }
+
+/// A cache that is looked after, and what it is called.
+type WatchedCache = (Box<str>, Box<dyn Watched>);
 
 /// Clocks that are closer than this are not told apart: an answer takes time, too.
 const FINEST_TOLERANCE: Duration = Duration::from_millis(250);
@@ -104,12 +113,7 @@ impl Losses {
         let note = remember(&ground.notes);
         let process = &note.process;
         let pulse = ground.redis.as_ref().map(|redis| Box::new(redis.pulse(process)) as Box<dyn Watched>);
-        let cache = |(name, pool, prefix): &(String, RedisPool, String)| {
-            let key = format!("{prefix}decache:beat:{process}");
-            let pulse = Pulse::new(pool.clone(), key, None);
-            (component(name), Box::new(pulse) as Box<dyn Watched>)
-        };
-        let caches = ground.caches.iter().map(cache).collect();
+        let caches = ground.caches.iter().map(|cache| watched(cache, process)).collect();
         Self::watching(ground, note, pulse, caches)
     }
 
@@ -129,9 +133,10 @@ impl Losses {
         ground: Ground,
         note: Note,
         pulse: Option<Box<dyn Watched>>,
-        caches: Vec<(Box<str>, Box<dyn Watched>)>,
+        caches: Vec<WatchedCache>,
     ) -> Self {
-        let window = &ground.hooks.window;
+        let hooks = ground.hooks.get();
+        let (window, trust) = (hooks.window.clone(), hooks.trust.clone());
         let mut servers = BTreeMap::new();
         for name in pulse.iter().map(|_| STORE).chain(caches.iter().map(|(name, _)| &**name)) {
             let known = note.servers.get(name);
@@ -142,17 +147,14 @@ impl Losses {
                 servers.insert(name.into(), Known { server, beat: None, evicted_keys });
             }
         }
-        let resources = || ground.hooks.resources.iter().map(|(_, resource)| resource);
-        let life = resources().map(|resource| resource.ttl + resource.guard).max().unwrap_or_default();
-        let tolerance =
-            resources().map(|resource| resource.guard).min().unwrap_or_default().max(FINEST_TOLERANCE);
-        let memory = Mutex::new(Memory { note, servers, ..Memory::default() });
+        let (life, tolerance) = (life(&hooks.resources), tolerance(&hooks.resources));
+        let memory = Mutex::new(Memory { note, servers, life, tolerance, ..Memory::default() });
         let losses = Self {
             ground,
             pulse,
-            caches,
-            life,
-            tolerance,
+            caches: Current::new(caches),
+            window,
+            trust,
             memory,
             one_look: tokio::sync::Mutex::default(),
             one_note: tokio::sync::Mutex::default(),
@@ -164,16 +166,19 @@ impl Losses {
 
     /// Waits until there is cause to look at a server at once.
     pub async fn suspected(&self) {
-        let pulses = self.pulse.iter().chain(self.caches.iter().map(|(_, pulse)| pulse));
+        let caches = self.caches.take();
+        let pulses = self.pulse.iter().chain(caches.it.iter().map(|(_, pulse)| pulse));
         let mut any: FuturesUnordered<_> = pulses.map(|pulse| pulse.suspected()).collect();
-        if any.next().await.is_none() {
-            std::future::pending::<()>().await;
+        tokio::select! {
+            Some(()) = any.next() => {}
+            // There may be cause to look at those that have taken their place.
+            () = caches.replaced.cancelled() => {}
         }
     }
 
     /// Lets go of finished jobs that no failover can undo any more, once it is noted. To be called after each look.
     pub async fn let_go(&self) {
-        let window = &self.ground.hooks.window;
+        let window = &self.window;
         let go = window.ripe();
         self.observe();
         if go.is_empty() {
@@ -186,10 +191,10 @@ impl Losses {
     }
 
     fn observe(&self) {
-        let Ground { metrics, hooks, .. } = &self.ground;
-        let (held, early) = hooks.window.counts();
+        let metrics = &self.ground.metrics;
+        let (held, early) = self.window.counts();
         metrics.observe_window(held, early);
-        let incomplete = hooks.trust.incomplete_until(hooks.window.now()).is_some();
+        let incomplete = self.trust.incomplete_until(self.window.now()).is_some();
         metrics.index_incomplete.set(i64::from(incomplete));
         self.tell_untold();
     }
@@ -204,7 +209,7 @@ impl Losses {
     async fn save(&self, end: bool) -> io::Result<()> {
         // One after the other: an older note must not take the place of a newer one.
         let _one = self.one_note.lock().await;
-        let window = &self.ground.hooks.window;
+        let window = &self.window;
         let known = end || !window.span().is_zero();
         let let_go = window.let_go();
         let note = {
@@ -236,13 +241,13 @@ impl Losses {
         *known =
             Known { server: found.info.server.clone(), beat, evicted_keys: Some(found.info.evicted_keys) };
         drop(memory);
-        self.ground.hooks.window.begin(name);
+        self.window.begin(name);
         pulse.accept(&found.info.server);
         is_news
     }
 
     async fn beat(&self, name: &str, pulse: &dyn Watched) -> Result<(), crate::redis_pool::PoolError> {
-        let at = self.ground.hooks.window.now();
+        let at = self.window.now();
         pulse.beat(at).await?;
         if let Some(known) = self.memory().servers.get_mut(name) {
             known.beat = Some(at);
@@ -257,9 +262,9 @@ impl Losses {
     }
 
     fn do_again(&self) -> usize {
-        let Ground { hooks, queue, journal, clock, .. } = &self.ground;
-        hooks.trust.new_epoch();
-        let held = hooks.window.again();
+        let Ground { queue, journal, clock, .. } = &self.ground;
+        self.trust.new_epoch();
+        let held = self.window.again();
         let jobs = held.len();
         for finished in held {
             run_again(queue, journal, finished, clock.accepted());
@@ -281,6 +286,10 @@ impl Losses {
 
     fn known(&self, name: &str) -> Option<Known> {
         self.memory().servers.get(name).cloned()
+    }
+
+    fn life(&self) -> Duration {
+        self.memory().life
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

@@ -33,7 +33,7 @@ impl Losses {
             // This process alone has it open: nobody else can have taken it away.
             return Ok(());
         }
-        let window = &self.ground.hooks.window;
+        let window = &self.window;
         let began = window.now();
         let looked = self.look(began).await;
         if looked.is_ok() {
@@ -107,7 +107,7 @@ impl Losses {
                 Ok((self.evicting(found, marker).await?, true))
             }
             ServerIs::Same => Ok((marker, true)),
-            ServerIs::Other if self.ground.hooks.window.covers(STORE, found.beat) => {
+            ServerIs::Other if self.window.covers(STORE, found.beat) => {
                 let jobs = self.run_again(STORE);
                 warn!(
                     jobs,
@@ -125,7 +125,7 @@ impl Losses {
     }
 
     async fn first_index(&self) -> Result<Marker, StoreError> {
-        let new = Marker::new(self.ground.hooks.window.now(), None);
+        let new = Marker::new(self.window.now(), None);
         let there = self.mark(None, &new).await?;
         if there == new {
             info!("the index is new");
@@ -136,8 +136,8 @@ impl Losses {
 
     /// An index that this process has no cause to take for lost. Others may have.
     fn join(&self, marker: &Marker) {
-        let trust = &self.ground.hooks.trust;
-        trust.new_index(marker.made_at.after(self.life));
+        let trust = &self.trust;
+        trust.new_index(marker.made_at.after(self.life()));
         if let Some(floor) = marker.floor {
             trust.lost(floor, floor);
         }
@@ -150,7 +150,7 @@ impl Losses {
             return self.replace(Some(&text), found, Extent::Part, "the store has evicted keys").await;
         }
         let now = self.now_by_both(found);
-        self.ground.hooks.trust.lost(now, now.after(self.life));
+        self.trust.lost(now, now.after(self.life()));
         self.memory().note.owed.lost_in_part(now);
         // The floor is higher from here on. Where that is not noted, an earlier one holds after a crash.
         let _ = self.save(false).await;
@@ -178,7 +178,7 @@ impl Losses {
 
     fn adopt(&self, marker: &Marker) {
         // One that does not say was made by a process that knew of none before.
-        let floor = marker.floor.unwrap_or_else(|| self.ground.hooks.window.now());
+        let floor = marker.floor.unwrap_or_else(|| self.window.now());
         // How much of it that process has found, it does not say.
         self.lost(floor, Extent::Part, "another index is in its place");
     }
@@ -189,9 +189,9 @@ impl Losses {
     }
 
     fn lost(&self, floor: Timestamp, extent: Extent, why: &'static str) {
-        let until = floor.after(self.life);
-        self.ground.hooks.trust.lost(floor, until);
-        self.ground.hooks.trust.new_epoch();
+        let until = floor.after(self.life());
+        self.trust.lost(floor, until);
+        self.trust.new_epoch();
         self.ground.metrics.index_losses.inc();
         error!(why, since = %floor, "the index was lost: reads that began by then are evicted");
         self.memory().note.owed.partly |= extent == Extent::Part;
@@ -201,14 +201,14 @@ impl Losses {
 
     /// The later of both clocks: a read that began before it, by either, may have begun before the loss.
     fn now_by_both(&self, found: &Found) -> Timestamp {
-        self.ground.hooks.window.now().max(found.time.unwrap_or_default())
+        self.window.now().max(found.time.unwrap_or_default())
     }
 
     /// Says what may go wrong with this server, before it does.
     fn heed(&self, found: &Found, began: Timestamp) {
         let Info { evicts, is_bounded, may_lose_the_last, .. } = &found.info;
         if *may_lose_the_last {
-            self.ground.hooks.window.may_fail_over();
+            self.window.may_fail_over();
         }
         let policy = evicts.as_deref().map(|policy| {
             format!(
@@ -227,10 +227,10 @@ impl Losses {
     }
 
     fn compare_clocks(&self, theirs: Timestamp, began: Timestamp) {
-        let ended = self.ground.hooks.window.now();
+        let ended = self.window.now();
         let skew = began.since(theirs).max(theirs.since(ended));
         self.ground.metrics.clock_skew.set(skew.as_secs_f64());
-        let detail = (skew > self.tolerance).then(|| {
+        let detail = (skew > self.memory().tolerance).then(|| {
             format!(
                 "the store's clock and ours are {:.1} s apart: reads are judged wrong by as much",
                 skew.as_secs_f64()

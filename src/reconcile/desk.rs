@@ -8,7 +8,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Plan, Reconcile, ReconcileError, Report};
-use crate::{clock::Clock, hooks::Hooks, job::JobId};
+use crate::{
+    clock::Clock,
+    current::{Current, Taken},
+    hooks::Hooks,
+    job::JobId,
+};
 
 /// The desk. Whoever asks and whoever works share it.
 pub struct Reconciliations {
@@ -78,13 +83,20 @@ impl Reconciliations {
     }
 
     /// Does what is asked for, until it is cancelled.
-    pub async fn run(&self, hooks: &Hooks, cancelled: &CancellationToken) {
+    /// One that a reload cuts off begins again, with the templates and caches that there are then.
+    pub async fn run(&self, hooks: &Current<Hooks>, cancelled: &CancellationToken) {
         while cancelled.run_until_cancelled(self.asked.notified()).await.is_some() {
             let Some(plan) = self.current().map(|it| it.plan) else { continue };
             info!(dry_run = plan.dry_run, "a reconciliation begins");
             let progress = |report: &Report| self.change(|it| it.report = report.clone());
-            let ended = Reconcile { hooks, plan, progress: &progress, cancelled }.run().await;
-            self.change(|it| it.end(ended));
+            loop {
+                let Taken { it: hooks, replaced } = hooks.take();
+                let reconcile = Reconcile { hooks: &hooks, plan, progress: &progress, cancelled };
+                tokio::select! {
+                    ended = reconcile.run() => break self.change(|it| it.end(ended)),
+                    () = replaced.cancelled() => info!("the configuration is another one: the reconciliation begins again"),
+                }
+            }
         }
     }
 

@@ -22,6 +22,7 @@ pub struct Keys {
     vault: [u8; 32],
     nonce: [u8; 32],
     record: [u8; 32],
+    configuration: [u8; 32],
     fingerprint: String,
 }
 
@@ -58,6 +59,7 @@ impl Keys {
             vault: key("decache vault seal v1"),
             nonce: key("decache vault nonce v1"),
             record: key("decache journal record v1"),
+            configuration: key("decache configuration v1"),
             fingerprint: hex::encode(&fingerprint[..8]),
         }
     }
@@ -70,6 +72,11 @@ impl Keys {
     /// What seals the journal's records.
     pub fn record_key(&self) -> RecordKey {
         RecordKey::new(self.record)
+    }
+
+    /// What the hash of a configuration is made with: it holds secrets that could be guessed from a plain one.
+    pub fn configuration_hasher(&self) -> blake3::Hasher {
+        blake3::Hasher::new_keyed(&self.configuration)
     }
 
     /// Who stands for this token.

@@ -23,6 +23,7 @@ use crate::{
     app::replay::give_back,
     caches::{Cache, Caches},
     clock::{Clock, Timestamp},
+    current::Current,
     event::Event,
     feed::Feed,
     health::Health,
@@ -123,7 +124,7 @@ impl Process {
         let died = give_back(&life.queue, &*life.journal, jobs).await;
         life.begin(&self.around.reached(), &self.notes, clock);
         if let (Some(eyes), Some(died)) = (&life.eyes, died) {
-            eyes.hooks.window.died(died);
+            eyes.hooks.get().window.died(died);
         }
         *self.life.lock().unwrap() = Some(life);
     }
@@ -224,7 +225,7 @@ impl Life {
         let (trust, span) = (Arc::default(), around.watch.map_or(Duration::ZERO, |watch| watch.span));
         let limits = Limits { span: Some(span), bytes: 1 << 20, jobs: 10_000 };
         let window = Window::new(limits, clock, Arc::clone(&trust));
-        let hooks = Arc::new(Hooks {
+        let hooks = Arc::new(Current::new(Hooks {
             relations: Arc::new(around.store.clone()),
             caches: Caches::new(caches, metrics.clone()),
             keys: keys.clone(),
@@ -235,7 +236,7 @@ impl Life {
             rules: rules.clone(),
             clock,
             metrics: metrics.clone(),
-        });
+        }));
         let worker = Worker {
             queue: self.queue.clone(),
             hooks: hooks.clone(),
@@ -254,7 +255,7 @@ impl Life {
         let monitor = async move {
             loop {
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                hooks.caches.ping(Duration::from_millis(100)).await;
+                hooks.get().caches.ping(Duration::from_millis(100)).await;
                 upkeep::tidy(&queue, &journal, clock.accepted());
             }
         };

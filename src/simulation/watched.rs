@@ -11,6 +11,7 @@ use super::{
 use crate::{
     caches::Cache as _,
     clock::Clock,
+    current::Current,
     health::Health,
     hooks::Hooks,
     losses::{Ground, Losses},
@@ -32,7 +33,7 @@ pub(super) struct Eyes {
     pub(super) store: SimStore,
     caches: Vec<SimCache>,
     losses: Arc<Losses>,
-    pub(super) hooks: Arc<Hooks>,
+    pub(super) hooks: Arc<Current<Hooks>>,
     queue: Arc<Queue>,
     journal: Arc<SimJournal>,
     clock: Clock,
@@ -45,7 +46,7 @@ pub(super) struct Body<'a> {
     pub(super) watch: Watch,
     pub(super) notes: Notebook,
     pub(super) around: &'a Surroundings,
-    pub(super) hooks: Arc<Hooks>,
+    pub(super) hooks: Arc<Current<Hooks>>,
     pub(super) queue: Arc<Queue>,
     pub(super) journal: Arc<SimJournal>,
     pub(super) clock: Clock,
@@ -96,7 +97,7 @@ impl Eyes {
             };
             let caches = async {
                 self.losses.look_at_caches(PAUSE).await;
-                self.hooks.caches.ping(PAUSE).await;
+                self.hooks.get().caches.ping(PAUSE).await;
             };
             tokio::join!(biased; store, caches);
             self.losses.let_go().await;
@@ -110,7 +111,7 @@ impl Eyes {
 
     /// Nothing runs before the store is known.
     pub(super) async fn work(self, worker: Worker) {
-        let Hooks { relations, keys, .. } = &*self.hooks;
+        let Hooks { relations, keys, .. } = &*self.hooks.get();
         while relations.claim(keys.fingerprint()).await.is_err() || self.losses.look_at_store().await.is_err()
         {
             tokio::time::sleep(BREATH).await;

@@ -44,6 +44,7 @@ impl Server {
             .route("/", get(async || "ok"))
             .route("/held", get(held))
             .route("/readyz", get(async || StatusCode::SERVICE_UNAVAILABLE));
+        let router = Arc::new(Current::new(router));
         let (stop, connections) = (shutdown.clone(), tasks.clone());
         let serving = TaskTracker::new().spawn(async move {
             serve(Listener { tcp: listener, tls }, router, limits, stop, &connections).await

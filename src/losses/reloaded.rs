@@ -1,0 +1,52 @@
+//! What a reload changes: which caches are looked after, and how long copies live.
+
+use std::time::Duration;
+
+use super::{CACHE, FINEST_TOLERANCE, Losses, WatchedCache};
+use crate::{
+    clock::Timestamp,
+    redis_pool::{Pulse, RedisPool},
+    resource::Resources,
+};
+
+impl Losses {
+    /// Looks after these caches from here on: name, connections, what their keys begin with. For those that are gone nothing
+    /// is held any more.
+    pub fn look_after(&self, caches: &[(String, RedisPool, String)], resources: &Resources) {
+        let (before, mut memory) = (self.caches.get(), self.memory());
+        let caches: Vec<_> = caches.iter().map(|cache| watched(cache, &memory.note.process)).collect();
+        let has = |list: &[WatchedCache], name: &str| list.iter().any(|(it, _)| **it == *name);
+        for (name, _) in caches.iter().filter(|(name, _)| !has(&before, name)) {
+            // One that was here before may have lost anything meanwhile.
+            let is_known = memory.servers.contains_key(name) || memory.note.servers.contains_key(name);
+            self.window.watch(name, Timestamp(if is_known { u64::MAX } else { 0 }));
+        }
+        for (name, _) in before.iter().filter(|(name, _)| !has(&caches, name)) {
+            self.window.unwatch(name);
+            self.ground.health.report(&format!("failover:{}", name.trim_start_matches(CACHE)), None);
+        }
+        // Copies may live on from before.
+        memory.life = memory.life.max(life(resources));
+        memory.tolerance = tolerance(resources);
+        drop(memory);
+        self.caches.replace(caches);
+    }
+}
+
+/// Looks after a cache by the beats of this process.
+pub(super) fn watched((name, pool, prefix): &(String, RedisPool, String), process: &str) -> WatchedCache {
+    let key = format!("{prefix}decache:beat:{process}");
+    (super::component(name), Box::new(Pulse::new(pool.clone(), key, None)))
+}
+
+/// The longest that a copy lives, with its guard.
+pub(super) fn life(resources: &Resources) -> Duration {
+    let lives = resources.iter().map(|(_, resource)| resource.ttl + resource.guard);
+    lives.max().unwrap_or_default()
+}
+
+/// How far a store's clock may be from ours.
+pub(super) fn tolerance(resources: &Resources) -> Duration {
+    let guards = resources.iter().map(|(_, resource)| resource.guard);
+    guards.min().unwrap_or_default().max(FINEST_TOLERANCE)
+}
