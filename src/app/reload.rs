@@ -187,19 +187,9 @@ impl Reloader {
     /// Nothing of it can fail.
     async fn take_over(&mut self, prepared: Prepared, serve: impl Fn(Service)) {
         let Prepared { hooks, outfit, entry, config, written, passed_over, gone } = prepared;
-        let (parts, resources) = (&self.parts, hooks.resources.clone());
-        parts.losses.look_after(&caches::servers(&config, &outfit.pools), &resources);
-        let old = parts.hooks.replace(hooks);
-        parts.outfit.replace(outfit);
-        // A new server takes nothing before it was looked at.
-        parts.losses.look_at_caches(monitor::PAUSE).await;
-        parts.hooks.get().caches.ping(monitor::PAUSE).await;
-        while Arc::strong_count(&old) > 1 {
-            tokio::time::sleep(DRAIN_PAUSE).await;
-        }
-        drop(old);
+        self.replace_hooks(hooks, outfit, &config).await;
         for cache in &passed_over {
-            parts.health.report(&format!("cache:{cache}"), None);
+            self.parts.health.report(&format!("cache:{cache}"), None);
         }
         for cache in &gone {
             warn!(
@@ -208,7 +198,7 @@ impl Reloader {
                  emptied first"
             );
         }
-        serve(parts.service(entry.clone()));
+        serve(self.parts.service(entry.clone()));
         let before = std::mem::replace(&mut self.entry, entry);
         if config.auth != self.config.auth {
             before.keys_changed.cancel();
@@ -216,6 +206,20 @@ impl Reloader {
         (self.config, self.written) = (config, written);
         self.generation += 1;
         self.tell_what_runs();
+    }
+
+    /// Returns when nobody works with the old ones any more.
+    async fn replace_hooks(&self, hooks: Hooks, outfit: Outfit, config: &Config) {
+        let parts = &self.parts;
+        parts.losses.look_after(&caches::servers(config, &outfit.pools), &hooks.resources);
+        let old = parts.hooks.replace(hooks);
+        parts.outfit.replace(outfit);
+        // A new server takes nothing before it was looked at.
+        parts.losses.look_at_caches(monitor::PAUSE).await;
+        parts.hooks.get().caches.ping(monitor::PAUSE).await;
+        while Arc::strong_count(&old) > 1 {
+            tokio::time::sleep(DRAIN_PAUSE).await;
+        }
     }
 
     fn tell_what_runs(&self) {

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use serde_yaml::Value;
+use serde_yaml::{Mapping, Value};
 
 use super::path::FieldPath;
 
@@ -59,11 +59,13 @@ impl Written {
     /// The fields in which another one differs: those that a reload changes, and those that need a restart.
     pub fn changes(&self, other: &Self) -> (Vec<String>, Vec<String>) {
         let names: BTreeSet<&String> = self.sections.keys().chain(other.sections.keys()).collect();
-        let mut fields = (Vec::new(), Vec::new());
+        let (mut fields, absent) = ((Vec::new(), Vec::new()), Value::Mapping(Mapping::new()));
         for name in names {
             let list = if is_reloadable(name) { &mut fields.0 } else { &mut fields.1 };
             let path = FieldPath::default().key(name);
-            differing(self.sections.get(name), other.sections.get(name), &path, list);
+            // The fields of a section that was absent are named, too.
+            let [one, other] = [self, other].map(|it| it.sections.get(name).unwrap_or(&absent));
+            differing(Some(one), Some(other), &path, list);
         }
         fields
     }
@@ -179,7 +181,7 @@ mod tests {
         );
         let (reloaded, restart) = one.changes(&other);
         assert_eq!(reloaded, ["auth.keys[0].hash", "auth.keys[1]"]);
-        assert_eq!(restart, ["queue", "server"]);
+        assert_eq!(restart, ["queue.capacity", "server.bind"]);
         let (reloaded, restart) = one.reloaded(&other).changes(&other);
         assert_eq!((reloaded.len(), restart.len()), (0, 2), "what needs a restart is still another");
     }
