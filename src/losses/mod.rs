@@ -6,6 +6,7 @@
 
 mod answer;
 mod cache;
+mod marks;
 mod note;
 mod store;
 mod verdict;
@@ -127,7 +128,7 @@ impl Losses {
 
     fn watching(
         ground: Ground,
-        note: Note,
+        mut note: Note,
         pulse: Option<Box<dyn Watched>>,
         caches: Vec<(Box<str>, Box<dyn Watched>)>,
     ) -> Self {
@@ -146,6 +147,9 @@ impl Losses {
         let life = resources().map(|resource| resource.ttl + resource.guard).max().unwrap_or_default();
         let tolerance =
             resources().map(|resource| resource.guard).min().unwrap_or_default().max(FINEST_TOLERANCE);
+        if let Some(raised) = note.marks.follow(&ground.hooks.resources, window.now()) {
+            ground.hooks.trust.lost(raised, raised);
+        }
         let memory = Mutex::new(Memory { note, servers, ..Memory::default() });
         let losses = Self {
             ground,
