@@ -9,6 +9,8 @@ mod cache;
 mod marks;
 mod note;
 mod store;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::{
