@@ -211,15 +211,19 @@ impl Reloader {
     /// Returns when nobody works with the old ones any more.
     async fn replace_hooks(&self, hooks: Hooks, outfit: Outfit, config: &Config) {
         let parts = &self.parts;
-        parts.losses.look_after(&caches::servers(config, &outfit.pools), &hooks.resources);
+        let resources = hooks.resources.clone();
+        parts.losses.look_after(&caches::servers(config, &outfit.pools), &resources);
+        parts.losses.marks_mixed(&resources).await;
         let old = parts.hooks.replace(hooks);
         parts.outfit.replace(outfit);
         // A new server takes nothing before it was looked at.
         parts.losses.look_at_caches(monitor::PAUSE).await;
         parts.hooks.get().caches.ping(monitor::PAUSE).await;
         while Arc::strong_count(&old) > 1 {
+            parts.losses.marks_mixed(&resources).await;
             tokio::time::sleep(DRAIN_PAUSE).await;
         }
+        parts.losses.marks_unmixed(&resources).await;
     }
 
     fn tell_what_runs(&self) {

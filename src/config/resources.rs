@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Deserialize;
 
 use super::{quantity, source::Problems};
+use crate::event::is_resource_type;
 
 /// Every resource type that has copies, by its name in events.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -100,10 +101,6 @@ impl ResourcesConfig {
             }
         }
     }
-}
-
-fn is_resource_type(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }
 
 fn is_key(template: &str) -> bool {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 
-/// Whether a resource type is configured: what [`kind::split`] tells dots in it from others by.
+/// Whether a resource type is configured: what `kind::split` tells dots in it from others by.
 pub type Knows<'a> = &'a (dyn Fn(&str) -> bool + Sync);
 
 /// `application/cloudevents+json`: one CloudEvent.

@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::{Value, json};
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     dead_letters::{Fate, LetterError, Settled},
+    event::is_resource_type,
     job::{Cause, JobId},
     queue::Which,
 };
@@ -32,8 +33,23 @@ struct Request {
     #[serde(rename = "state")]
     _state: Dead,
     reason: String,
+    #[serde(default, deserialize_with = "resource_type")]
     resource_type: Option<Box<str>>,
+    #[serde(default, deserialize_with = "given")]
     topic: Option<Box<str>>,
+}
+
+/// A `null` is no way to leave a field out: whoever sends it may have meant a value, and would discard all of them.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<str>>, D::Error> {
+    Box::deserialize(deserializer).map(Some)
+}
+
+fn resource_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<str>>, D::Error> {
+    let name = given(deserializer)?;
+    match name.as_deref().is_none_or(is_resource_type) {
+        true => Ok(name),
+        false => Err(D::Error::custom("no resource type is called so")),
+    }
 }
 
 /// The only state that there is a way out of. It stands in the request so that nobody discards what they did not mean.

@@ -45,10 +45,7 @@ impl Losses {
         match became {
             Some(ServerIs::Same) => {}
             Some(ServerIs::Other) => self.cache_is_another(name, &found),
-            // It may have been used already, and may have been another one then.
-            None => {
-                self.do_again();
-            }
+            None => self.cache_is_met(name, &found),
         }
         let became = became.unwrap_or(ServerIs::Same);
         if self.accept(name, pulse, &found, became == ServerIs::Same) {
@@ -58,6 +55,17 @@ impl Losses {
         // A cache that is full, or lets us do no more than delete, takes no beat, and is well.
         let _ = self.beat(name, pulse).await;
         Ok(())
+    }
+
+    /// It may have been used already, and may have been another one then: what is held is run again, and for what is not held
+    /// any more every copy goes.
+    fn cache_is_met(&self, name: &str, found: &Found) {
+        let window = &self.window;
+        let covered = window.covers(name, found.beat);
+        self.do_again();
+        if !covered && !found.is_empty {
+            self.owe(&Debt::Cache(name.into(), OwedByCache { since: window.now(), all: true }));
+        }
     }
 
     /// It was restarted, or another is in its place. Copies may have come back that were deleted.

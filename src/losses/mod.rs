@@ -6,9 +6,12 @@
 
 mod answer;
 mod cache;
+mod marks;
 mod note;
 mod reloaded;
 mod store;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::{
@@ -131,7 +134,7 @@ impl Losses {
 
     fn watching(
         ground: Ground,
-        note: Note,
+        mut note: Note,
         pulse: Option<Box<dyn Watched>>,
         caches: Vec<WatchedCache>,
     ) -> Self {
@@ -146,6 +149,9 @@ impl Losses {
             if let Some(KnownServer { server, evicted_keys, .. }) = known.cloned() {
                 servers.insert(name.into(), Known { server, beat: None, evicted_keys });
             }
+        }
+        if let Some(raised) = note.marks.follow(&hooks.resources, window.now()) {
+            trust.lost(raised, raised);
         }
         let (life, tolerance) = (life(&hooks.resources), tolerance(&hooks.resources));
         let memory = Mutex::new(Memory { note, servers, life, tolerance, ..Memory::default() });

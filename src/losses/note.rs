@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::marks::Marks;
 use crate::{clock::Timestamp, redis_pool::Server, relations::Marker};
 
 /// The name of the note.
@@ -23,6 +24,9 @@ pub(super) struct Note {
     /// What nothing could be done about.
     #[serde(default)]
     pub(super) untold: Option<Untold>,
+    /// How long marks live.
+    #[serde(default)]
+    pub(super) marks: Marks,
 }
 
 /// Caches that nobody could empty after a loss of the index, as they do not tell what they hold.

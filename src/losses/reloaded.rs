@@ -31,6 +31,39 @@ impl Losses {
         drop(memory);
         self.caches.replace(caches);
     }
+
+    /// From here on until they are [unmixed](Self::marks_unmixed), marks are made by these resources and by those of before, and
+    /// reads are judged by both.
+    pub async fn marks_mixed(&self, resources: &Resources) {
+        let (short, is_news) = {
+            let marks = &mut self.memory().note.marks;
+            let before = marks.clone();
+            (marks.mix(resources), *marks != before)
+        };
+        self.distrust_reads(short.then(|| self.window.now()));
+        if is_news {
+            self.save_marks().await;
+        }
+    }
+
+    /// From here on marks are made by these resources alone.
+    pub async fn marks_unmixed(&self, resources: &Resources) {
+        let raised = self.memory().note.marks.follow(resources, self.window.now());
+        self.distrust_reads(raised);
+        self.save_marks().await;
+    }
+
+    /// Reads that began by then may have outlived the marks that they are judged by.
+    fn distrust_reads(&self, began_by: Option<Timestamp>) {
+        if let Some(at) = began_by {
+            self.trust.lost(at, at);
+        }
+    }
+
+    async fn save_marks(&self) {
+        // What is not noted is taken for a raise at the next start, or was none.
+        let _ = self.save(false).await;
+    }
 }
 
 /// Looks after a cache by the beats of this process.

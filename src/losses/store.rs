@@ -55,7 +55,12 @@ impl Losses {
         self.heed(&found, began);
         let (marker, same) = self.judge(&found).await?;
         self.ground.store.expect(&marker.to_string());
-        let mut is_news = self.memory().note.marker.replace(marker.clone()).as_ref() != Some(&marker);
+        let mut is_news = {
+            let mut memory = self.memory();
+            // What the configuration has changed is noted once.
+            let known = memory.note.marker.replace(marker.clone());
+            !memory.joined || known.as_ref() != Some(&marker)
+        };
         if let Some(pulse) = &self.pulse {
             is_news |= self.accept(STORE, &**pulse, &found, same);
         }

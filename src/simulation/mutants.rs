@@ -71,6 +71,18 @@ const SHOWN_BY: &[(Clause, u64)] = &[
     (Clause::LossAnswered, 35_000),
     (Clause::Held, 30_001),
     (Clause::EpochTold, 30_171),
+    (Clause::RevocationTested, 20_004),
+    (Clause::RevokedBeforeEntries, 20_016),
+    (Clause::RevocationGuard, 20_038),
+    (Clause::UndatedRevoked, 20_016),
+    (Clause::EntriesAfterDeletion, 20_006),
+    (Clause::RevokedAgain, 27_018),
+    (Clause::EntryWritten, 20_000),
+    (Clause::MemberBeforeEntry, 20_847),
+    (Clause::EntryNeverShortened, 20_062),
+    (Clause::RevokedNeverBack, 20_614),
+    (Clause::EntryDroppedByStamp, 20_151),
+    (Clause::Floor, 115_657),
 ];
 
 /// Clauses whose absence breaks no promise, and why.
@@ -86,6 +98,14 @@ const NOT_MISSED: &[(Clause, &str)] = &[
         Clause::LatestJobExpiry,
         "a job that expires too early evicts its copy (ExpiredEvicts, which is missed): a fresh copy is lost, which costs a \
          read, but none is stale or untracked. It is a promise of the queue (DESIGN 5), and the queue's own tests miss it",
+    ),
+    (
+        Clause::LeftOverDeleted,
+        "an entry is written after its member, and a member goes only once its copy has gone from every cache (rule 6, \
+         EvictionDropsLast and DroppedIfGoneEverywhere, which are missed), or ends after it. So of an entry whose member \
+         has gone there is no copy but one that was written since, whose own event is yet to come: its recording reads the \
+         mark that was written before the entries were read. What brings back a copy without its member is a failover, and \
+         that is made good for by rules 13 and 14. It spares users a copy that would go a little later",
     ),
 ];
 
@@ -108,32 +128,19 @@ const SEEN_BY_NOBODY: &[(Clause, &str)] = &[
     ),
 ];
 
-/// Clauses of which it is not known whether a world would miss them: what was searched, in debug builds, without an answer.
+/// Clauses of which it is not known whether a world would miss them: what was searched without an answer.
 const NOT_DECIDED: &[(Clause, &str)] = &[
-    (Clause::Floor, "the first 400 worlds in which the store is lost hold without it"),
-    (Clause::MarkerChecked, "the first 400 worlds in which the store is lost hold without it"),
+    (Clause::MarkerChecked, "the first 2,500 worlds in which the store is lost hold without it"),
     (Clause::Lingers, "the first 400 worlds in which servers fail over hold without it"),
-    (Clause::LookedBeforeUse, "the first 400 worlds in which servers fail over hold without it"),
-    (Clause::EntryWritten, NOT_SEARCHED),
-    (Clause::MemberBeforeEntry, NOT_SEARCHED),
-    (Clause::EntryBeforeRevoked, NOT_SEARCHED),
-    (Clause::EntryNeverShortened, NOT_SEARCHED),
-    (Clause::RevokedNeverBack, NOT_SEARCHED),
-    (Clause::EntryDroppedByStamp, NOT_SEARCHED),
-    (Clause::RevokedBeforeEntries, NOT_SEARCHED),
-    (Clause::RevocationTested, NOT_SEARCHED),
-    (Clause::RevocationGuard, NOT_SEARCHED),
+    (Clause::LookedBeforeUse, "the first 2,500 worlds in which servers fail over hold without it"),
+    (Clause::EntryBeforeRevoked, "the first 2,500 worlds in which holders are revoked hold without it"),
     (Clause::RevokedByEarlierTime, NOT_SEARCHED),
-    (Clause::UndatedRevoked, NOT_SEARCHED),
     (Clause::RevokedOutlivesHorizon, NOT_SEARCHED),
-    (Clause::LeftOverDeleted, NOT_SEARCHED),
-    (Clause::EntriesAfterDeletion, NOT_SEARCHED),
-    (Clause::RevokedAgain, NOT_SEARCHED),
     (Clause::EntriesLinger, NOT_SEARCHED),
 ];
 
-/// Worlds revoke holders, and nobody has looked yet for those that miss a clause of it.
-const NOT_SEARCHED: &str = "no world was searched that misses it";
+/// It was looked for, but not through a number of worlds that was counted.
+const NOT_SEARCHED: &str = "no search for a world that misses it has come to its end";
 
 /// Worlds in which it is tried that a clause is not missed.
 const NOT_MISSED_IN: u64 = 200;
@@ -157,16 +164,35 @@ fn run_without(clause: Clause, seed: u64, traced: bool) -> Ran {
 
 /// The first seed whose world shows that a clause is missing.
 fn search(clause: Clause, seeds: u64) -> Option<(u64, String)> {
-    let first = realm_of(clause).first();
-    (first..first + seeds).find_map(|seed| broken(clause, seed))
+    realm_of(clause).seeds().take(seeds as usize).find_map(|seed| broken(clause, seed))
 }
 
 /// The realm of worlds that a clause is about.
 fn realm_of(clause: Clause) -> Realm {
     match clause {
-        Clause::Recheck | Clause::KeptUntilRecheck | Clause::LateFillTracked => Realm::LateFill,
+        Clause::EntryWritten
+        | Clause::MemberBeforeEntry
+        | Clause::EntryBeforeRevoked
+        | Clause::EntryNeverShortened
+        | Clause::RevokedNeverBack
+        | Clause::EntryDroppedByStamp
+        | Clause::RevokedBeforeEntries
+        | Clause::RevocationTested
+        | Clause::RevocationGuard
+        | Clause::RevokedByEarlierTime
+        | Clause::UndatedRevoked
+        | Clause::RevokedOutlivesHorizon
+        | Clause::LeftOverDeleted
+        | Clause::EntriesAfterDeletion => Realm::Revocations,
+        Clause::Recheck | Clause::KeptUntilRecheck | Clause::LateFillTracked | Clause::RevokedAgain => {
+            Realm::LateFill
+        }
         Clause::LossAnswered | Clause::Floor | Clause::MarkerChecked => Realm::Loss,
-        Clause::Held | Clause::Lingers | Clause::EpochTold | Clause::LookedBeforeUse => Realm::Failover,
+        Clause::Held
+        | Clause::Lingers
+        | Clause::EntriesLinger
+        | Clause::EpochTold
+        | Clause::LookedBeforeUse => Realm::Failover,
         _ => Realm::Plain,
     }
 }

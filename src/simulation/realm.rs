@@ -56,10 +56,10 @@ impl Realm {
         matches!(self, Self::Failover | Self::Loss)
     }
 
-    /// The first seed of the first block of this realm.
-    pub(super) fn first(self) -> u64 {
-        let first = |number: &u64| Self::of(number * BLOCK) == self;
-        (0..8).find(first).map_or(0, |number| number * BLOCK)
+    /// The seeds of this realm.
+    pub(super) fn seeds(self) -> impl Iterator<Item = u64> {
+        let blocks = (0..).filter(move |number| Self::of(number * BLOCK) == self);
+        blocks.flat_map(|number| number * BLOCK..(number + 1) * BLOCK)
     }
 
     /// Where nothing is lost, nobody looks.

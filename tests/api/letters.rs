@@ -122,6 +122,8 @@ async fn a_request_that_does_not_say_exactly_what_it_means_changes_nothing() {
         json!({ "reason": "store_refused" }),
         json!({ "state": "done", "reason": "store_refused" }),
         json!({ "state": "dead", "reason": "bad_luck" }),
+        json!({ "state": "dead", "reason": "store_refused", "topic": null }),
+        json!({ "state": "dead", "reason": "store_refused", "resource_type": "" }),
         json!({ "state": "dead", "reason": "store_refused", "reasn": 1 }),
     ] {
         for what in ["retry", "discard"] {

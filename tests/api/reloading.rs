@@ -8,7 +8,7 @@ use crate::{
     process::poll,
     redis_server::RedisServer,
     redis_view::RedisView,
-    support::{Setup, TestApp, copy_key, read, update, with},
+    support::{Setup, TestApp, ago, copy_key, read, update, with},
 };
 
 const OLD_KEY: &str = "abcdefghijklmnopqrstuvwxyz";
@@ -250,4 +250,27 @@ async fn caches_and_templates_come_and_go_and_no_copy_is_forgotten() {
     reload(&app, 4).await;
     poll("what was stale in it is gone", async || views[0].keys().await.is_empty().then_some(())).await;
     app.in_trouble(&[]).await;
+}
+
+/// Marks that were made before the reload do not live long enough for reads that are judged after it.
+#[tokio::test]
+async fn once_a_reload_has_raised_the_horizon_no_read_of_before_is_trusted() {
+    let horizon = |horizon: &str| json!({ "Posts": { "horizon": horizon } });
+    let mut app = TestApp::start(Setup::embedded().with("resources", horizon("30m"))).await;
+    let evicted = async |app: &TestApp, user: &str, at: u64| {
+        let reason = r#"decache_evictions_total{reason="stale"}"#;
+        let before = app.metric(reason).await;
+        app.done(&with(read(43, user), "occurred_at", at)).await;
+        app.metric(reason).await > before
+    };
+    assert!(!evicted(&app, "alice", ago(10)).await, "nothing was raised");
+    app.setup.change("resources", horizon("20m"));
+    reload(&app, 2).await;
+    assert!(!evicted(&app, "alice", ago(10)).await, "the marks that are there live longer than they have to");
+    app.setup.change("resources", horizon("1h"));
+    reload(&app, 3).await;
+    assert!(evicted(&app, "bob", ago(10)).await);
+    assert!(!evicted(&app, "carol", ago(0)).await);
+    app.restart().await;
+    assert!(evicted(&app, "bob", ago(10)).await, "that is known over a restart");
 }

@@ -129,3 +129,31 @@ async fn a_generation_stands_for_the_time() {
     post.kept(&["late"]).await;
     assert_eq!(post.evicted("generation").await, 1.0);
 }
+
+/// A mark that was made under a shorter `horizon` may have gone before a read comes that it would have caught.
+#[tokio::test]
+async fn after_the_horizon_was_raised_no_read_of_before_is_trusted() {
+    let posts = |horizon: &str| {
+        let key = "/posts/{entity_id}?access_token={access_token}";
+        json!({ "Posts": { "cache_keys": [key], "ttl": 300, "guard": 0, "horizon": horizon } })
+    };
+    for server in [None, Some(RedisServer::start())] {
+        let setup = server.as_ref().map_or_else(Setup::embedded, Setup::redis);
+        let cache = RedisServer::start();
+        let mut app = TestApp::start(setup.with("resources", posts("30m")).cache("api", &cache, "")).await;
+        let kept = async |app: &TestApp, user: &str, at: u64| {
+            let copies = RedisView::of(&cache.url());
+            copies.set(&copy_key("43", user), "the post").await;
+            app.done(&with(read(43, user), "occurred_at", at)).await;
+            copies.keys().await.contains(&copy_key("43", user))
+        };
+        app.restart().await;
+        assert!(kept(&app, "alice", ago(10)).await, "nothing was raised");
+        app.setup.change("resources", posts("1h"));
+        for _ in 0..2 {
+            app.restart().await;
+            assert!(!kept(&app, "bob", ago(10)).await);
+            assert!(kept(&app, "carol", ago(0)).await);
+        }
+    }
+}

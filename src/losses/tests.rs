@@ -1,0 +1,198 @@
+//! A cache is looked at for the first time: what it may have lost by then.
+
+use futures_util::future::BoxFuture;
+
+use super::{note::OwedByCache, *};
+use crate::{
+    caches::Caches,
+    clock::Tick,
+    config::{resources::ResourcesConfig, rules::RulesConfig},
+    event::Entity,
+    job::{Job, JobId, JobKey, JobType},
+    journal::{EntryId, Ref, Volatile},
+    queue::{Aging, QueueLimits, RetryPolicy},
+    redis_pool::{Info, PoolError, Server},
+    relations::embedded::Embedded,
+    resource::Resources,
+    rules::RuleSet,
+    secret::{Keys, Secret},
+    window::{Finished, Kept, Limits, Window},
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const API: &str = "cache:api";
+
+/// A server of which a look finds always the same.
+struct Unchanging(Found);
+
+impl Watched for Unchanging {
+    fn look(&self) -> BoxFuture<'_, Result<Found, PoolError>> {
+        Box::pin(std::future::ready(Ok(self.0.clone())))
+    }
+
+    fn beat(&self, _: Timestamp) -> BoxFuture<'_, Result<(), PoolError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn accept(&self, _: &Server) {}
+
+    fn suspected(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// A server with copies and without a beat of this process.
+fn in_use() -> Found {
+    let info = Info::parse("run_id:run\r\nmaster_replid:data\r\nmaster_replid2:older data\r\n");
+    Found { info, ..Found::default() }
+}
+
+/// A process that knows of no cache from an earlier life.
+struct Kit {
+    losses: Losses,
+    hooks: Arc<Hooks>,
+    queue: Arc<Queue>,
+    _folder: tempfile::TempDir,
+}
+
+impl Kit {
+    fn new(span: Duration, cache: Found) -> Self {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::start());
+        let store = Arc::new(Embedded::open(folder.path(), clock).unwrap());
+        let current = Arc::new(Current::new(hooks(store.clone(), span, clock)));
+        let (hooks, queue) = (current.get(), queue(clock));
+        let ground = Ground {
+            store,
+            redis: None,
+            caches: Vec::new(),
+            notes: Notebook::simulated(),
+            hooks: current,
+            queue: queue.clone(),
+            journal: Arc::new(Volatile),
+            health: Arc::new(Health::new("none")),
+            metrics: hooks.metrics.clone(),
+            clock,
+            on_loss: OnLoss::Evict,
+        };
+        let boxed = |found| Box::new(Unchanging(found)) as Box<dyn Watched>;
+        let servers = |_: &str| (boxed(Found::default()), vec![("api".to_owned(), boxed(cache))]);
+        Self { losses: Losses::simulated(ground, servers), hooks, queue, _folder: folder }
+    }
+
+    /// A job has deleted copies in the cache.
+    fn delete_copies(&self) -> Kept {
+        let (id, now) = (JobId::new(self.hooks.window.now()), self.hooks.window.now());
+        let job = Job {
+            id,
+            key: JobKey(1),
+            job_type: JobType::Invalidate,
+            topic: Arc::from("pp-cache"),
+            entity: Entity { resource_type: "Posts".into(), id: "42".into() },
+            priority: 0,
+            superceedable: true,
+            ready_at: Tick(0),
+            expires_at: None,
+            occurred_at: None,
+            generation: None,
+            accepted_at: now,
+            copy: None,
+            payload: None,
+            depth: 0,
+            recheck: false,
+            trace: None,
+        };
+        let kept = vec![Ref { entry: EntryId::first(id), segment: 1 }];
+        let epoch = self.hooks.trust.epoch();
+        self.hooks.window.keep(Finished { job: Arc::new(job), kept, epoch, removed_copies: true })
+    }
+
+    async fn look(&self) {
+        self.losses.look_at_caches(MINUTE).await;
+    }
+
+    fn owed(&self) -> Option<OwedByCache> {
+        self.losses.memory().note.owed.caches.get(API).copied()
+    }
+
+    fn jobs_run_again(&self) -> usize {
+        self.queue.view().queued
+    }
+}
+
+fn queue(clock: Clock) -> Arc<Queue> {
+    let retry = RetryPolicy { max_attempts: 1, base: MINUTE, cap: MINUTE };
+    let limits = QueueLimits { capacity: 10, max_bytes: 1 << 20, finished: 10, aging: Aging::Strict, retry };
+    Arc::new(Queue::new(limits, clock))
+}
+
+fn hooks(relations: Arc<Embedded>, span: Duration, clock: Clock) -> Hooks {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let resources = Resources::compile(&ResourcesConfig([].into()), "").unwrap();
+    let rules =
+        RulesConfig { job_rules: Vec::new(), topics: [].into(), follow_ups: Vec::new(), max_depth: 8 };
+    let secret = Secret::from_text("a secret for tests, thirty-two bytes or more").unwrap();
+    let trust = Arc::default();
+    let limits = Limits { span: Some(span), bytes: 1 << 20, jobs: 10 };
+    Hooks {
+        relations,
+        caches: Caches::new(Vec::new(), metrics.clone()),
+        keys: Arc::new(Keys::derive(&secret)),
+        rules: Arc::new(RuleSet::compile(&rules, &resources).unwrap()),
+        resources: Arc::new(resources),
+        window: Arc::new(Window::new(limits, clock, Arc::clone(&trust))),
+        trust,
+        resolver: None,
+        clock,
+        metrics,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_was_used_before_its_first_look_is_emptied_where_nothing_is_held() {
+    let kit = Kit::new(Duration::ZERO, in_use());
+    assert!(matches!(kit.delete_copies(), Kept::Go(_)));
+    kit.look().await;
+    assert!(kit.owed().is_some_and(|owed| owed.all), "what was deleted may have come back");
+    assert_eq!(kit.jobs_run_again(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_on_a_cache_before_its_first_look_is_run_again_where_it_is_held() {
+    let kit = Kit::new(MINUTE, in_use());
+    assert!(matches!(kit.delete_copies(), Kept::Held));
+    let epoch = kit.hooks.trust.epoch();
+    kit.look().await;
+    assert_eq!((kit.jobs_run_again(), kit.owed()), (1, None));
+    assert_ne!(kit.hooks.trust.epoch(), epoch, "what is being done on it is not over when it ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_look_at_a_cache_that_is_empty_or_that_was_not_used_yet_costs_nothing() {
+    let empty = Kit::new(Duration::ZERO, Found { is_empty: true, ..in_use() });
+    assert!(matches!(empty.delete_copies(), Kept::Go(_)));
+    empty.look().await;
+    assert_eq!((empty.jobs_run_again(), empty.owed()), (0, None));
+    let unused = Kit::new(Duration::ZERO, in_use());
+    unused.look().await;
+    assert_eq!((unused.jobs_run_again(), unused.owed()), (0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_has_a_beat_from_after_what_was_let_go_has_lost_nothing_of_it() {
+    let later = Clock::start().now().after(60 * MINUTE);
+    let kit = Kit::new(Duration::ZERO, Found { beat: Some(later), ..in_use() });
+    assert!(matches!(kit.delete_copies(), Kept::Go(_)));
+    kit.look().await;
+    assert_eq!((kit.jobs_run_again(), kit.owed()), (0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_first_look_at_a_cache_takes_it_for_one_that_may_have_failed_over() {
+    for span in [Duration::ZERO, MINUTE] {
+        let kit = Kit::new(span, in_use());
+        kit.look().await;
+        kit.delete_copies();
+        kit.look().await;
+        assert_eq!((kit.jobs_run_again(), kit.owed()), (0, None), "it is the same, window {span:?}");
+    }
+}
