@@ -258,7 +258,7 @@ async fn once_a_reload_has_raised_the_horizon_no_read_of_before_is_trusted() {
     let horizon = |horizon: &str| json!({ "Posts": { "horizon": horizon } });
     let mut app = TestApp::start(Setup::embedded().with("resources", horizon("30m"))).await;
     let evicted = async |app: &TestApp, user: &str, at: u64| {
-        let reason = r#"decache_evictions_total{reason="stale"}"#;
+        let reason = r#"decache_evictions_total{reason="index_lost"}"#;
         let before = app.metric(reason).await;
         app.done(&with(read(43, user), "occurred_at", at)).await;
         app.metric(reason).await > before

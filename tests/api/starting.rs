@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt, process::Command};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     process::{self, Process},
@@ -81,8 +81,9 @@ async fn without_any_configuration_it_keeps_what_it_has_in_a_folder_of_its_own()
     command.current_dir(&directory).env("DECACHE__SERVER__BIND", "127.0.0.1:0");
     let mut decache = Process::start("decache", &mut command);
     let url = decache.listening().await;
-    let answer = reqwest::get(format!("{url}/readyz")).await.unwrap();
-    assert_eq!(answer.text().await.unwrap(), r#"{"status":"ok","journal":"fsync"}"#);
+    let mut answer: Value = reqwest::get(format!("{url}/readyz")).await.unwrap().json().await.unwrap();
+    assert_eq!(answer["configuration"].take()["generation"], 1);
+    assert_eq!(answer, json!({ "status": "ok", "journal": "fsync", "configuration": null }));
     assert!(decache.terminate().await.success());
     assert!(directory.path().join("data/secret").exists());
 }

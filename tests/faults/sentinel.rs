@@ -125,7 +125,8 @@ async fn an_index_and_a_cache_that_fail_over_under_load_are_found_again_and_noth
     // The API has a client of its own that follows.
     let to_cache = Proxy::start(Mode::To(cache.port)).await;
     let ledger = Arc::new(Ledger::new(to_cache.url()));
-    let service = Service::ready(&setup(&sentinels).await).await;
+    let setup = setup(&sentinels).await;
+    let service = Service::ready(&setup).await;
     service.wait_for("all is well", |readiness| readiness.word == "ok").await;
     let load = Load::start(&ledger, 4, 21);
     load.go_to(&service.url);
@@ -150,7 +151,8 @@ async fn a_primary_that_the_sentinels_have_left_behind_is_used_no_more() {
     let (index_replica, _cache_replica) = (index.replica().await, cache.replica().await);
     let sentinels = Sentinels::watch(&[("index", &index), ("cache", &cache)]).await;
     let ledger = Arc::new(Ledger::new(cache.url()));
-    let service = Service::ready(&setup(&sentinels).await).await;
+    let setup = setup(&sentinels).await;
+    let service = Service::ready(&setup).await;
     ledger.accepted_read(&service, 4).await;
     service.wait_until_done().await;
     index_replica.promote().await;
