@@ -103,7 +103,7 @@ async fn change_all(redis: &Redis, service: &Server, holders: usize, changes: us
     let mut connection = Connection::to(&service.address).await;
     let mut slow = Connection::to(&service.address).await;
     let large = tokio::spawn(async move {
-        slow.ask(&update("Archive", "1", "prefer: wait=60\r\n"), "HTTP/1.1 200").await;
+        slow.ask(&update("Archive", "1", "prefer: wait=60\r\n"), "HTTP/1.1 20").await;
     });
     let mut seen = Vec::new();
     for change in 0..changes {

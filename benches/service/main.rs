@@ -148,6 +148,7 @@ pub(crate) struct Settings {
     relationships_held: &'static [u64],
     jobs_queued: &'static [u64],
     rules: &'static [usize],
+    rounds_of_peers: usize,
     /// Jobs that a peer is given, which takes longer for as many.
     jobs_of_peers: usize,
 }
@@ -167,7 +168,8 @@ impl Settings {
         relationships_held: &[1_000, 100_000],
         jobs_queued: &[1, 100_000],
         rules: &[1, 2_000],
-        jobs_of_peers: 10_000,
+        rounds_of_peers: 1,
+        jobs_of_peers: 6_000,
     };
     const FULL: Self = Self {
         rounds: 5,
@@ -183,7 +185,8 @@ impl Settings {
         relationships_held: &[1_000, 10_000, 100_000, 1_000_000, 10_000_000],
         jobs_queued: &[1, 1_000, 100_000, 1_000_000],
         rules: &[1, 10, 100, 2_000],
-        jobs_of_peers: 40_000,
+        rounds_of_peers: 3,
+        jobs_of_peers: 20_000,
     };
 }
 
@@ -231,6 +234,10 @@ async fn measured(arguments: &Arguments) -> Vec<Row> {
             bar.set_message(format!("{part:?}"));
             rows.extend(part.rows(&settings, cores).await);
             bar.inc(1);
+        }
+        // What is measured stays, whatever becomes of the rest.
+        if let Some(file) = &arguments.json {
+            std::fs::write(file, Report::new(rows.clone()).json()).unwrap();
         }
     }
     bar.finish_and_clear();

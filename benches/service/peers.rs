@@ -101,7 +101,7 @@ impl Peer {
 /// By turns, as everything else.
 async fn against(settings: &Settings, peer: Peer, durability: &'static str) -> Vec<Row> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..settings.rounds.min(3) {
+    for _ in 0..settings.rounds_of_peers {
         ours.push(of_ours(settings, durability).await);
         theirs.push(peer.measure(settings, durability));
     }
@@ -197,7 +197,7 @@ fn last_line(mut program: Command, port: u16, size: usize, look: impl FnOnce()) 
 
 async fn cacheops(settings: &Settings, holders: usize) -> Vec<Row> {
     let (mut ours, mut theirs, mut waits) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..settings.rounds.min(3) {
+    for _ in 0..settings.rounds_of_peers {
         let one_round = Settings { rounds: 1, ..*settings };
         ours.push(of_size(&one_round, Cores::Free, holders).await[0].service);
         let redis = Redis::start(Cores::Free);
