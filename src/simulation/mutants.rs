@@ -88,7 +88,7 @@ const SHOWN_BY: &[(Clause, u64)] = &[
     (Clause::Floor, 35_013),
     (Clause::MarkerChecked, 35_033),
     (Clause::LookedBeforeUse, 35_033),
-    (Clause::RevokedOutlivesHorizon, 20_003),
+    (Clause::RevokedOutlivesHorizon, 20_483),
 ];
 
 /// Clauses whose absence breaks no promise, and why.
