@@ -242,7 +242,10 @@ mod tests {
         sleep(SILENCE).await;
         assert_eq!(memory.get("a"), None, "the channel is silent");
         memory.hear(b"[]");
-        assert!(memory.get("a").is_some(), "nothing was missed: what is sent comes in order or the connection ends");
+        assert!(
+            memory.get("a").is_some(),
+            "nothing was missed: what is sent comes in order or the connection ends"
+        );
         memory.end();
         memory.begin();
         assert_eq!(memory.get("a"), None);

@@ -17,7 +17,8 @@ const NO: Option<&str> = Some("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
 
 /// decache with its index in a Redis and with this cache, which knows of a copy.
 async fn holding(index: &RedisServer, on_loss: &str, cache: Value) -> TestApp {
-    let setup = Setup::redis(index).with("store", json!({ "on_loss": on_loss })).with("caches", json!([cache]));
+    let setup =
+        Setup::redis(index).with("store", json!({ "on_loss": on_loss })).with("caches", json!([cache]));
     let app = TestApp::start(setup).await;
     app.done(&read(42, "alice")).await;
     app

@@ -127,7 +127,8 @@ async fn who_asks_for_one_type_is_told_of_that_one() {
 /// It takes in nothing while far more is told than is kept and its connection holds.
 #[tokio::test]
 async fn a_reader_that_takes_nothing_holds_nobody_up_and_is_told_of_a_gap() {
-    let app = TestApp::embedded().await;
+    // A log with all of these ids in it would be most of the work.
+    let app = TestApp::start(Setup::embedded().with("log", json!({ "filter": "info" }))).await;
     let mut slow = Stream::open(&app, "", None).await;
     let id = |number: usize| format!("{number}-{}", "x".repeat(1000));
     for batch in 0..16 {

@@ -127,7 +127,12 @@ impl Stage {
     }
 
     /// Has every one of these users read a post from every process until each answer is like this.
-    pub(crate) async fn all_read(&self, post: u64, users: &BTreeSet<String>, is: impl Fn(&(String, u64)) -> bool) {
+    pub(crate) async fn all_read(
+        &self,
+        post: u64,
+        users: &BTreeSet<String>,
+        is: impl Fn(&(String, u64)) -> bool,
+    ) {
         for (api, user) in (0..self.apis.len()).flat_map(|api| users.iter().map(move |user| (api, user))) {
             poll(&format!("{user} reads post {post} from process {api}"), async || {
                 Some(self.read_from(api, post, user).await).filter(&is)
@@ -225,10 +230,9 @@ impl Stage {
 fn configuration(directory: &TempDir, index: &RedisServer, cache: &RedisServer, channel: &str) -> String {
     let processes = match channel {
         "" => String::new(),
-        channel => format!(
-            r#"- {{ name: processes, kind: pubsub, url: "{}", channel: "{channel}" }}"#,
-            cache.url()
-        ),
+        channel => {
+            format!(r#"- {{ name: processes, kind: pubsub, url: "{}", channel: "{channel}" }}"#, cache.url())
+        }
     };
     let secret = directory.path().join("secret");
     let guard = GUARD.as_millis();

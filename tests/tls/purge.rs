@@ -16,7 +16,8 @@ use crate::{
 };
 
 const KEY: &str = "key-of-decache";
-const READ: &str = r#"{"action_type":"Read","resource_type":"Posts","entity_id":42,"access_token":"tok-alice"}"#;
+const READ: &str =
+    r#"{"action_type":"Read","resource_type":"Posts","entity_id":42,"access_token":"tok-alice"}"#;
 const UPDATE: &str = r#"{"action_type":"Update","resource_type":"Posts","entity_id":42}"#;
 /// How many free ports are tried: between finding one and binding it, another test may take it.
 const ATTEMPTS: usize = 20;
@@ -31,7 +32,8 @@ impl Proxy {
     async fn start(certificates: &Certificates) -> Self {
         for _ in 0..ATTEMPTS {
             let folder = tempfile::tempdir().expect("a folder");
-            let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+            let port =
+                TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
             let file = folder.path().join("nginx.conf");
             std::fs::write(&file, configuration(folder.path(), port, certificates)).expect("a file");
             let mut command = Command::new("nginx");
@@ -94,7 +96,10 @@ async fn a_proxy_behind_tls_is_purged_where_its_authority_is_named() {
     assert_eq!(post(&service, UPDATE, "wait=30")["jobs"][0]["outcome"], "done");
     // nginx writes its log when it has answered.
     poll("the purge", async || {
-        proxy.asked().contains(&format!("PURGE /posts/42?access_token=tok-alice Bearer {KEY}\n")).then_some(())
+        proxy
+            .asked()
+            .contains(&format!("PURGE /posts/42?access_token=tok-alice Bearer {KEY}\n"))
+            .then_some(())
     })
     .await;
 }
@@ -114,7 +119,7 @@ async fn a_proxy_that_another_authority_vouches_for_is_told_nothing_and_nothing_
         })
         .await;
         assert_eq!(job["last_error"], "cache proxy: cache unavailable: not reached");
-        assert!(ask("/readyz").contains("cache:proxy"));
+        poll("readiness tells", async || ask("/readyz").contains("cache:proxy").then_some(())).await;
         let said = [ask("/readyz"), ask("/metrics"), ask("/v1/jobs"), job.to_string()].concat();
         assert!(service.process.terminate().await.success());
         let address = format!("127.0.0.1:{}", proxy.port);
