@@ -36,6 +36,7 @@ mod http_caches;
 mod invalidations;
 mod jobs;
 mod letters;
+mod lost_index;
 mod observing;
 mod overhead;
 mod proxies;
