@@ -158,6 +158,15 @@ impl Resource {
         &self.templates
     }
 
+    /// The templates under which copies may live: those that are configured, and those that were before.
+    pub fn living_templates(&self, now: Timestamp) -> impl Iterator<Item = &KeyTemplate> {
+        self.templates.iter().chain(self.retired(now))
+    }
+
+    fn retired(&self, now: Timestamp) -> impl Iterator<Item = &KeyTemplate> {
+        self.retired.iter().filter(move |(_, ends)| *ends > now).map(|(template, _)| template)
+    }
+
     /// Patterns of keys of variants, which no template names.
     pub fn variant_patterns(&self) -> &[Glob] {
         &self.variant_patterns
@@ -178,8 +187,7 @@ impl Resource {
     /// under templates that were configured before (DESIGN 7, rule 12).
     pub fn keys_to_remove(&self, entity_id: &str, token: &AccessToken, now: Timestamp) -> Vec<CopyKey> {
         let mut keys = self.copy_keys(entity_id, token);
-        let living = self.retired.iter().filter(|(_, ends)| *ends > now);
-        keys.extend(living.filter_map(|(template, _)| template.expand(entity_id, Some(token))));
+        keys.extend(self.retired(now).filter_map(|template| template.expand(entity_id, Some(token))));
         keys
     }
 
