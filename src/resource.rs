@@ -12,6 +12,9 @@ use crate::{
     template::{Glob, KeyTemplate, TemplateError, Templates, VariantError},
 };
 
+/// Clocks that are closer than this are not told apart: an answer takes time, too.
+const FINEST_TOLERANCE: Duration = Duration::from_millis(250);
+
 /// One type of entity, as users hold copies of it.
 #[derive(Clone, Debug)]
 pub struct Resource {
@@ -103,6 +106,11 @@ impl Resources {
         self.0.values().filter_map(|resource| resource.recheck).max()
     }
 
+    /// How far a store's clock may be from ours.
+    pub fn tolerance(&self) -> Duration {
+        self.0.values().map(Resource::tolerance).min().unwrap_or(FINEST_TOLERANCE)
+    }
+
     /// How long any copy lives at most, in a cache that fills late, too.
     pub fn longest_life(&self) -> Duration {
         let life = |resource: &Resource| resource.ttl + resource.guard + resource.recheck.unwrap_or_default();
@@ -151,6 +159,11 @@ impl Resource {
             recheck: Some(config.recheck).filter(|recheck| !recheck.is_zero()),
             require_read_time: config.require_read_time,
         }
+    }
+
+    /// How far another clock may be from ours, as far as can be told.
+    pub fn tolerance(&self) -> Duration {
+        self.guard.max(FINEST_TOLERANCE)
     }
 
     /// The key templates.
