@@ -291,7 +291,7 @@ impl Ingest {
 
     /// Notes what is remarkable about an event that is taken.
     fn note(&self, event: &Event, jobs: &[Job]) {
-        self.metrics.future_events.inc_by(u64::from(event.from_future));
+        self.metrics.future_events.inc_by(u64::from(!event.ahead.is_zero()));
         let undated = event.occurred_at.is_none() && event.generation.is_none();
         if undated && jobs.iter().any(|job| job.job_type == JobType::Cache) {
             self.metrics.undated_reads.inc();
