@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use deadpool_redis::redis;
 
-use super::{
-    BUCKETS_PER_CALL, Buckets, MEMBERS_PER_CALL, MERGES_PER_CALL, RedisStore, ends_at, scripts::Script,
-    seconds,
-};
+use super::{MEMBERS_PER_CALL, MERGES_PER_CALL, RedisStore, ends_at, scripts::Script, seconds};
 use crate::{
     relations::{HeldEntity, Holding, HoldingsPage, Position, Stamp, StoreError},
     secret::HolderId,
@@ -39,12 +36,11 @@ impl RedisStore {
         from: Position,
         limit: usize,
     ) -> Result<HoldingsPage, StoreError> {
-        let mut call = Script::Walk.call(&self.holder_keys(holder));
-        call.arg(from.0).arg(limit).arg(BUCKETS_PER_CALL);
-        let Buckets { living, next, .. } = self.read_buckets(call).await?;
-        let mut held = Vec::with_capacity(living.len());
-        for (field, value) in living {
-            let holding = Holding::from_field(&field).ok_or(StoreError::Unreadable("holder's entry"))?;
+        let call = Script::Walk.call(&self.holder_keys(holder));
+        let buckets = self.read_buckets(call, from, limit).await?;
+        let mut held = Vec::with_capacity(limit);
+        for (field, value) in buckets.living() {
+            let holding = Holding::from_field(field).ok_or(StoreError::Unreadable("holder's entry"))?;
             held.push((
                 holding.position(),
                 HeldEntity { holding, stamp: Stamp(value), expires_at: ends_at(value) },
@@ -53,7 +49,7 @@ impl RedisStore {
         // A bucket may hold what stands before the position.
         held.retain(|(position, _)| *position >= from);
         held.sort_by(|(a, one), (b, other)| (a, &one.holding).cmp(&(b, &other.holding)));
-        Ok(HoldingsPage { held: held.into_iter().map(|(_, held)| held).collect(), next })
+        Ok(HoldingsPage { held: held.into_iter().map(|(_, held)| held).collect(), next: buckets.next })
     }
 
     /// Gives back room at the same time: a bounded amount of it, and later recordings the rest.

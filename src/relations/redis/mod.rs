@@ -19,6 +19,7 @@ use crate::{
     secret::HolderId,
 };
 
+mod buckets;
 mod holders;
 mod look_up;
 mod record;
@@ -33,16 +34,6 @@ const MEMBERS_PER_CALL: usize = 64;
 const BUCKETS_PER_CALL: usize = 64;
 const MERGES_PER_CALL: usize = 64;
 const KEYS_PER_MGET: usize = 128;
-
-/// Whole buckets, as a walk reads them.
-struct Buckets {
-    /// The living fields, each with its value.
-    living: Vec<(Vec<u8>, u64)>,
-    /// Where the next bucket begins.
-    next: Option<Position>,
-    /// The store's clock as a stamp.
-    now_stamp: u32,
-}
 
 /// The index in a Redis of its own, or beside other things under its prefix.
 pub struct RedisStore {
@@ -104,36 +95,6 @@ impl RedisStore {
 
     fn entity_call(&self, script: Script, entity: &Entity) -> redis::Cmd {
         script.call(&[self.keys.stale(entity), self.keys.buckets(entity)])
-    }
-
-    async fn walk_page(&self, entity: &Entity, from: Position, limit: usize) -> Result<Page, StoreError> {
-        let mut call = self.entity_call(Script::Walk, entity);
-        call.arg(from.0).arg(limit).arg(BUCKETS_PER_CALL);
-        let Buckets { living, next, now_stamp } = self.read_buckets(call).await?;
-        let mut held = Vec::with_capacity(living.len());
-        for (field, value) in living {
-            let member = Member::from_field(&field).ok_or(StoreError::Unreadable("member"))?;
-            // A bucket may hold what stands before the position.
-            if member.position() >= from {
-                held.push(held_as(member, value, now_stamp));
-            }
-        }
-        held.sort_by_cached_key(|held| (held.member.position(), held.member.clone()));
-        Ok(Page { held, next })
-    }
-
-    async fn read_buckets(&self, call: redis::Cmd) -> Result<Buckets, StoreError> {
-        let mut answer = self.call::<Vec<Value>>(call).await?.into_iter();
-        let (now, behind): (u64, u64) = (read(answer.next())?, read(answer.next())?);
-        let now_stamp = read(answer.next())?;
-        let mut living = Vec::with_capacity(answer.len() / 2);
-        while let Some(field) = answer.next() {
-            let (field, value) = (read(Some(field))?, read_value(answer.next())?);
-            if ends_at(value).0 > now * 1000 {
-                living.push((field, value));
-            }
-        }
-        Ok(Buckets { living, next: u32::try_from(behind).ok().map(Position), now_stamp })
     }
 
     async fn forget_members(
@@ -210,14 +171,7 @@ impl Relations for RedisStore {
         from: Position,
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
-        Box::pin(async move {
-            let mut page = self.walk_page(entity, from, limit).await?;
-            // A stretch of empty buckets is no page.
-            while let (true, Some(next)) = (page.held.is_empty(), page.next) {
-                page = self.walk_page(entity, next, limit).await?;
-            }
-            Ok(page)
-        })
+        Box::pin(self.walk_from(entity, from, limit))
     }
 
     fn held<'a>(
@@ -242,6 +196,15 @@ impl Relations for RedisStore {
         linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
         Box::pin(self.forget_members(entity, members, linger))
+    }
+
+    fn forget_page<'a>(
+        &'a self,
+        entity: &'a Entity,
+        page: &'a Page,
+        linger: Duration,
+    ) -> BoxFuture<'a, Result<usize, StoreError>> {
+        Box::pin(self.forget_buckets(entity, page, linger))
     }
 
     fn by_holder(&self) -> bool {

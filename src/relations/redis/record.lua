@@ -53,12 +53,12 @@ end
 local found, arg, place = call('MGET', unpack(KEYS, 1, entities)), 2, 0
 for i = 1, entities do
   local lone, record = KEYS[entities + i], found[i]
-  local buckets, stale, before, count, width = string.sub(lone, 1, -3), nil, 1, 1, POSITIONS
+  local buckets, stale, before, count, width = nil, nil, 1, 1, POSITIONS
   if record then
     records[#records + 1] = i
     records[#records + 1] = record
     if string.sub(record, -2) ~= ' 1' then
-      stale = parse_stale(record)
+      stale, buckets = parse_stale(record), string.sub(lone, 1, -3)
       before, count, width = stale.buckets, spans(stale.buckets)
     end
   end
@@ -81,7 +81,7 @@ for i = 1, entities do
       if stale then stale.latest = math.max(stale.latest, ends.till - 1) end
     end
     if is_new and (place + now_stamp) % SAMPLE == 0 then
-      stale = stale or parse_stale(record)
+      stale, buckets = stale or parse_stale(record), string.sub(lone, 1, -3)
       if make_room(buckets, stale, key) then count, width = spans(stale.buckets) end
     end
   end
