@@ -16,6 +16,7 @@ mod redis_view;
 mod support;
 
 mod access;
+mod asking;
 mod bad_events;
 mod bad_requests;
 mod cache_keys;
