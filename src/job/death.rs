@@ -122,4 +122,12 @@ mod tests {
         }
         assert_eq!(Cause::parse("Store_unavailable"), None);
     }
+
+    #[test]
+    fn the_page_for_operators_tells_of_every_cause() {
+        let page = include_str!("../../docs/operations.md");
+        for cause in Cause::ALL {
+            assert!(page.contains(&format!("\n| `{}` |", cause.as_str())), "{}", cause.as_str());
+        }
+    }
 }
