@@ -24,6 +24,7 @@ mod caches;
 mod cloud_events;
 mod commands;
 mod dead_letters;
+mod deployed;
 mod documented;
 mod entity_ids;
 mod events;
