@@ -35,6 +35,7 @@ mod forms;
 mod generations;
 mod holders;
 mod http_caches;
+mod integrating;
 mod invalidations;
 mod jobs;
 mod letters;
