@@ -42,8 +42,11 @@ pub(super) async fn run(service: &Service, options: &Options) -> anyhow::Result<
 
 fn lines(options: &Options, view: &Value, listed: &Listed) -> Vec<String> {
     let name = printable(&format!("{} {}", options.resource_type, options.entity_id));
-    let last = view["last_invalidated"].as_str().unwrap_or("not that is remembered");
-    let mut lines = vec![format!("{name}: holders {}, last invalidated {last}", view["holders"])];
+    let last = match view["last_invalidated"].as_str() {
+        Some(at) => format!("last invalidated {at}"),
+        None => "no invalidation remembered".to_owned(),
+    };
+    let mut lines = vec![format!("{name}: holders {}, {last}", view["holders"])];
     let text = |item: &Value, field: &str| item[field].as_str().unwrap_or("-").to_owned();
     if listed.items.iter().any(|item| item["cache_key"].is_string()) {
         let row = |item| ["holder", "user_id", "expires_at", "cache_key"].map(|field| text(item, field));

@@ -46,7 +46,7 @@ async fn holders_shows_who_holds_an_entity_and_until_when() {
     app.done(&json!([read(42, "alice"), read(42, "bob")])).await;
     let shown = printed(&app, &["holders", "Posts", "42"]).await;
     let lines: Vec<&str> = shown.lines().collect();
-    assert_eq!(lines[0], "Posts 42: holders 2, last invalidated not that is remembered");
+    assert_eq!(lines[0], "Posts 42: holders 2, no invalidation remembered");
     assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["HOLDER", "USER", "EXPIRES"]);
     let alice = app.holder_of("alice").await;
     let row = lines.iter().find(|line| line.starts_with(&alice)).unwrap();
@@ -114,6 +114,8 @@ async fn invalidate_counts_first_and_removes_then() {
     let done = printed(&app, &["invalidate", "Posts", "42"]).await;
     assert_eq!(done.lines().nth(1).unwrap().split_whitespace().next(), Some("2"), "{done}");
     assert_eq!((app.count("42").await, app.count("43").await), (0, 1));
+    let shown = printed(&app, &["holders", "Posts", "42"]).await;
+    assert!(shown.starts_with("Posts 42: holders 0, last invalidated 20"), "{shown}");
     let accepted = printed(&app, &["invalidate", "Posts", "43", "--wait", "0"]).await;
     assert_eq!(accepted, "accepted: 1 invalidations, kept until they are done\n");
 }
