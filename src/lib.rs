@@ -24,6 +24,7 @@ pub mod clock;
 pub mod config;
 pub mod current;
 pub mod dead_letters;
+pub mod demo;
 pub mod enrich;
 pub mod event;
 pub mod explain;
