@@ -151,6 +151,11 @@ impl Ingest {
         self.resources.get(resource_type).is_some()
     }
 
+    /// The resource types that have an entry in the configuration.
+    pub fn resource_types(&self) -> impl Iterator<Item = &str> {
+        self.resources.iter().map(|(name, _)| name)
+    }
+
     /// Queues an invalidation for each entity. `wait` as in [`Ingest::accept`]; with what they did in all.
     ///
     /// # Errors
