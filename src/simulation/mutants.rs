@@ -89,6 +89,7 @@ const SHOWN_BY: &[(Clause, u64)] = &[
     (Clause::MarkerChecked, 35_033),
     (Clause::LookedBeforeUse, 35_033),
     (Clause::RevokedOutlivesHorizon, 20_483),
+    (Clause::RevokedByEarlierTime, 20_013),
 ];
 
 /// Clauses whose absence breaks no promise, and why.
@@ -112,15 +113,6 @@ const NOT_MISSED: &[(Clause, &str)] = &[
          has gone there is no copy but one that was written since, whose own event is yet to come: its recording reads the \
          mark that was written before the entries were read. What brings back a copy without its member is a failover, and \
          that is made good for by rules 13 and 14. It spares users a copy that would go a little later",
-    ),
-    (
-        Clause::RevokedByEarlierTime,
-        "each of a read's two times is one at which it had not yet looked in the database, but for clocks and replicas, which \
-         `guard` is for. So whichever of them is more than `guard` after a revocation proves that the read knew of it, and \
-         the other proves no less. Of merged reads both are the earliest, and one that has a time alone, merged with one that \
-         has a generation alone, keeps the earlier as its time and has no generation that counts here (MixedIsStale, \
-         MixedKeepsItsAge, which are missed). It spares nothing and costs nothing: it makes good for an API whose clock is \
-         further off than `guard`",
     ),
 ];
 
