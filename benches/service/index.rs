@@ -61,17 +61,21 @@ async fn of_size(holders: usize, entities: usize, most: f64) -> Vec<Row> {
         ..Row::default()
     };
     let what = format!("a relationship's memory, {holders} holders");
-    vec![
+    let mut rows = vec![
         promised(format!("{what}, MEMORY USAGE"), usage),
         promised(format!("{what}, used_memory"), (used - empty) as f64),
-        Row {
+    ];
+    // Of few holders it is less than what a table that grows or shrinks makes of it.
+    if holders >= 10_000 {
+        rows.push(Row {
             number: 14,
             work: format!("a holder's vault entry, {holders} holders"),
             unit: "bytes",
             service: (with_vault - used) as f64 / holders as f64,
             ..Row::default()
-        },
-    ]
+        });
+    }
+    rows
 }
 
 /// `used_memory` for each relationship, the vault with it.
