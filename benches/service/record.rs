@@ -149,7 +149,7 @@ fn by_hand(settings: &Settings, redis: &Redis, command: impl Fn(&mut Pipeline, u
 /// One relationship: the member with its expiry, the key's, what tells whether the read is stale, and the vault's entry. The
 /// service needs fewer: it reads `stale` for 64 reads at once, remembers what the vault holds, and moves a key's expiry only now and
 /// then; but each of its commands is called by a script, for no expiry may be shortened, and that costs more than being sent alone.
-fn needed(pipeline: &mut Pipeline, n: u64, by_holder: bool) {
+pub(crate) fn needed(pipeline: &mut Pipeline, n: u64, by_holder: bool) {
     let (entity, token) = (mixed(n) % ENTITIES, mixed(n ^ 0x5555) % TOKENS);
     let bucket = format!("decache:{{Posts:{entity}}}:h:0");
     let field = (u128::from(token) * 0x9e37_79b9_7f4a_7c15).to_be_bytes();
