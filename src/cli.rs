@@ -34,6 +34,7 @@ pub struct Cli {
 
 mod completions;
 mod dead;
+mod demo;
 mod explain;
 mod holders;
 mod invalidate;
@@ -54,6 +55,8 @@ enum Command {
     /// Compares index and caches: copies that no relationship tracks are recorded or evicted, relationships without a
     /// copy are dropped.
     Reconcile(reconcile::Options),
+    /// Runs a service with an API and users beside it, to be looked at in a browser; all of it goes at the end.
+    Demo(demo::Options),
     /// Reads an API key from standard input and prints its hash for `auth.keys`.
     HashKey,
     /// Asks the running service whether it takes events; exits with 1 where it does not.
@@ -106,6 +109,7 @@ impl Cli {
             Command::Check => check(&load(config)?),
             Command::Explain(options) => explain::run(&load(config)?, &options),
             Command::Reconcile(options) => reconcile::run(&load(config)?, &options),
+            Command::Demo(options) => demo::run(&options),
             Command::HashKey => print_hash(),
             Command::Healthcheck => healthcheck(&load(config)?),
             Command::Holders(it) => it.ask(config, holders::run),

@@ -151,6 +151,11 @@ impl Ingest {
         self.resources.get(resource_type).is_some()
     }
 
+    /// The resource types that have an entry in the configuration.
+    pub fn resource_types(&self) -> impl Iterator<Item = &str> {
+        self.resources.iter().map(|(name, _)| name)
+    }
+
     /// Queues an invalidation for each entity. `wait` as in [`Ingest::accept`]; with what they did in all.
     ///
     /// # Errors
@@ -293,7 +298,7 @@ impl Ingest {
 
     /// Notes what is remarkable about an event that is taken.
     fn note(&self, event: &Event, jobs: &[Job]) {
-        self.metrics.future_events.inc_by(u64::from(event.from_future));
+        self.metrics.future_events.inc_by(u64::from(!event.ahead.is_zero()));
         let undated = event.occurred_at.is_none() && event.generation.is_none();
         if undated && jobs.iter().any(|job| job.job_type == JobType::Cache) {
             self.metrics.undated_reads.inc();

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
 use crate::{
+    history::Durations,
     job::JobType,
     queue::{JobState, QueueView, Tally},
 };
@@ -174,7 +175,29 @@ impl Metrics {
     /// How many jobs have come to this end, of whatever type.
     pub fn jobs_ended(&self, state: JobState) -> u64 {
         let types = JobType::ALL;
-        types.iter().map(|it| self.jobs.with_label_values(&[it.as_str(), state.as_str()]).get()).sum()
+        types.iter().map(|it| self.jobs_of(*it, state)).sum()
+    }
+
+    /// How many jobs of a type have come to this end.
+    pub fn jobs_of(&self, job_type: JobType, state: JobState) -> u64 {
+        self.jobs.with_label_values(&[job_type.as_str(), state.as_str()]).get()
+    }
+
+    /// How many events were taken, ignored ones among them.
+    pub fn events_taken(&self) -> u64 {
+        ["accepted", "ignored"].iter().map(|outcome| self.events.with_label_values(&[outcome]).get()).sum()
+    }
+
+    /// How long invalidations took.
+    pub fn invalidations(&self) -> Durations {
+        let families = self.invalidation_seconds.collect();
+        let Some(metric) = families.first().and_then(|family| family.get_metric().first()) else {
+            return Durations::default();
+        };
+        let histogram = metric.get_histogram();
+        let buckets = histogram.get_bucket().iter();
+        let up_to = buckets.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count())).collect();
+        Durations { up_to, count: histogram.get_sample_count() }
     }
 
     /// An attempt has failed.
@@ -270,7 +293,7 @@ struct Maker {
 }
 
 impl Maker {
-    fn register<C: prometheus::core::Collector + Clone + 'static>(
+    fn register<C: Collector + Clone + 'static>(
         &self,
         metric: Result<C, prometheus::Error>,
     ) -> Result<C, prometheus::Error> {

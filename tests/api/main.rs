@@ -38,6 +38,7 @@ mod integrating;
 mod invalidations;
 mod jobs;
 mod letters;
+mod lost_index;
 mod observing;
 mod overhead;
 mod proxies;
