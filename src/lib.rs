@@ -47,6 +47,7 @@ pub mod notebook;
 pub mod open_files;
 pub mod otlp;
 pub mod queue;
+mod recent;
 pub mod reconcile;
 pub mod redis_pool;
 pub mod relations;

@@ -17,8 +17,10 @@ use crate::{
 const SECONDS: [f64; 14] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
 
+mod condition;
 mod configuration;
 
+pub use condition::ConditionMetrics;
 pub use configuration::ConfigurationMetrics;
 
 /// Every metric of the service. Labels take their values from configuration and from closed sets of words.
@@ -50,6 +52,8 @@ pub struct Metrics {
     pub invalidation_seconds: Histogram,
     /// Failed calls, by `component`: `store`, or the name of a cache.
     pub errors: IntCounterVec,
+    /// From handing a request's jobs to the journal to knowing them safe.
+    pub journal_write_seconds: Histogram,
     jobs: IntCounterVec,
     job_failures: IntCounterVec,
     job_wait: HistogramVec,
@@ -70,6 +74,8 @@ pub struct Metrics {
     dead_letters_settled: IntCounterVec,
     /// What is known of the configuration.
     pub configuration: ConfigurationMetrics,
+    /// What readiness says.
+    pub condition: ConditionMetrics,
 }
 
 impl Metrics {
@@ -96,6 +102,10 @@ impl Metrics {
             invalidation_seconds: make.histogram(
                 "invalidation_seconds",
                 "From an event's acceptance to the deletion of the last copy",
+            )?,
+            journal_write_seconds: make.histogram(
+                "journal_write_seconds",
+                "From handing a request's jobs to the journal to knowing them as safe as its level says",
             )?,
             errors: make.counters(
                 "errors_total",
@@ -147,6 +157,7 @@ impl Metrics {
             clock_skew: make
                 .float_gauge("store_clock_skew_seconds", "How far the store's clock is from ours")?,
             configuration: ConfigurationMetrics::new(&make)?,
+            condition: ConditionMetrics::new(&make)?,
             held: make.gauge("finished_jobs_held", "Finished jobs that a failover could still undo")?,
             let_go_early: make.gauge(
                 "finished_jobs_let_go_early",

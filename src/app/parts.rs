@@ -256,10 +256,11 @@ impl Parts {
 
     fn render_metrics(&self) -> RenderMetrics {
         let (metrics, queue, outfit) = (self.metrics.clone(), self.queue.clone(), self.outfit.clone());
-        let hooks = self.hooks.clone();
+        let (hooks, health) = (self.hooks.clone(), self.health.clone());
         Arc::new(move || {
             let (view, hooks) = (queue.view(), hooks.get());
             metrics.observe_queue(&view);
+            metrics.condition.observe(&health.readiness(view.suspended), health.is_journal_unwritable());
             metrics.forget_caches();
             for name in hooks.caches.names() {
                 let owed = view.owed.get(name).map_or(0, |owed| owed.jobs);
