@@ -64,7 +64,7 @@ fn row(component: &Component) -> Markup {
         tr {
             td { @if is_well { (badge("ok", "well")) } @else { (badge("bad", "in trouble")) } }
             th scope="row" { (component.name) }
-            td { (component.what) }
+            td.wide { (component.what) }
             td.wide { @for trouble in &component.troubles { p { (trouble) } } @if is_well { span.muted { "nothing" } } }
             td.wide { @if !is_well { (component.advice) } @else { span.muted { "nothing" } } }
         }
