@@ -5,8 +5,10 @@ mod ended;
 mod entry;
 mod handle;
 mod keep;
+mod lane;
 mod letters;
 mod merge;
+mod packed;
 mod reserve;
 mod retry;
 mod schedule;
@@ -14,6 +16,7 @@ mod shelf;
 mod state;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod view;
 
 pub use ended::Watch;
