@@ -62,8 +62,7 @@ async fn without_debug_lines_a_refused_request_is_told_with_its_id_and_key_and_a
     let mut app = TestApp::start(with_keys().with("log", filtered)).await;
     app.use_key(Some(KEYS[0].1));
     let headers = |id| [("content-type", "application/json"), ("x-request-id", id)];
-    let taken =
-        app.send(Method::POST, "/v1/events", &headers("taken-1"), &read(1, "alice").to_string()).await;
+    let taken = app.send(Method::POST, "/v1/events", &headers("taken-1"), read(1, "alice").to_string()).await;
     let refused = app.send(Method::POST, "/v1/events", &headers("refused-1"), "{}").await;
     assert_eq!((taken.status, refused.status), (202, 422));
     let told = crate::process::poll("the refused request is told", async || {
