@@ -23,7 +23,7 @@ use decache::{
     event::{AccessToken, Entity},
     job::{Accepted, CopyHeld, Job, JobId, JobKey, JobType},
     journal::{Journal, JournalError, Kept, Log, Record, Settings, Then},
-    secret::{HolderId, Keys, RecordKey, Secret},
+    secret::{HolderId, Keys, Secret, SegmentKey},
 };
 use redb::{Database, Durability, TableDefinition};
 
@@ -122,12 +122,12 @@ impl Tree {
     fn open(folder: &Path) -> Self {
         let database = Database::create(folder.join("journal.redb")).unwrap();
         let (requests, received) = mpsc::channel();
-        thread::spawn(move || commit_all(&database, &keys().record_key(), &received));
+        thread::spawn(move || commit_all(&database, &keys().record_key().of_segment([0; 16]), &received));
         Self(requests)
     }
 }
 
-fn commit_all(database: &Database, key: &RecordKey, requests: &mpsc::Receiver<(Record, Then)>) {
+fn commit_all(database: &Database, key: &SegmentKey, requests: &mpsc::Receiver<(Record, Then)>) {
     let mut number: u64 = 0;
     while let Ok(first) = requests.recv() {
         let (mut waiting, mut bytes) = (Vec::new(), 0);
@@ -137,9 +137,9 @@ fn commit_all(database: &Database, key: &RecordKey, requests: &mpsc::Receiver<(R
             let mut table = transaction.open_table(RECORDS).unwrap();
             let mut next = Some(first);
             while let Some((record, then)) = next {
-                let mut nonce = [0; 24];
-                nonce[..8].copy_from_slice(&number.to_le_bytes());
-                table.insert(number, &*key.seal(nonce, record.plain())).unwrap();
+                let mut sealed = record.plain().to_vec();
+                key.seal(number, &mut sealed, 0);
+                table.insert(number, &*sealed).unwrap();
                 (number, bytes) = (number + 1, bytes + record.plain().len());
                 waiting.push(then);
                 next = if bytes < TOGETHER { requests.try_recv().ok() } else { None };

@@ -39,7 +39,7 @@ impl fmt::Display for Timestamp {
 
 /// A moment of the monotonic clock: microseconds since the process began. What the queue orders by, so that a step
 /// of the wall clock neither delays a job nor runs it early.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Tick(pub u64);
 
 impl Tick {

@@ -25,7 +25,7 @@ impl<T> Current<T> {
 
     /// What is there now.
     pub fn get(&self) -> Arc<T> {
-        self.take().it
+        self.0.read().unwrap_or_else(PoisonError::into_inner).it.clone()
     }
 
     /// What is there now, for something that is to begin again with what takes its place.

@@ -23,11 +23,29 @@ mod configuration;
 pub use condition::ConditionMetrics;
 pub use configuration::ConfigurationMetrics;
 
+/// Events by what became of them.
+pub struct EventCounters {
+    /// Taken, with a job.
+    pub accepted: IntCounter,
+    /// Taken, and no rule matched.
+    pub ignored: IntCounter,
+    /// Not taken.
+    pub rejected: IntCounter,
+}
+
+impl EventCounters {
+    fn new(all: &IntCounterVec) -> Self {
+        let [accepted, ignored, rejected] =
+            ["accepted", "ignored", "rejected"].map(|outcome| all.with_label_values(&[outcome]));
+        Self { accepted, ignored, rejected }
+    }
+}
+
 /// Every metric of the service. Labels take their values from configuration and from closed sets of words.
 pub struct Metrics {
     registry: Registry,
     /// Events by `outcome`: `accepted` (with a job), `ignored`, `rejected`.
-    pub events: IntCounterVec,
+    pub events: EventCounters,
     /// Reads that say neither when they began nor under which generation.
     pub undated_reads: IntCounter,
     /// Events whose `occurred_at` lay in the future: a clock that is ahead.
@@ -54,10 +72,12 @@ pub struct Metrics {
     pub errors: IntCounterVec,
     /// From handing a request's jobs to the journal to knowing them safe.
     pub journal_write_seconds: Histogram,
-    jobs: IntCounterVec,
+    /// By type and state: looked up once.
+    jobs: [[IntCounter; JobState::ALL.len()]; JobType::ALL.len()],
     job_failures: IntCounterVec,
-    job_wait: HistogramVec,
-    job_run: HistogramVec,
+    /// By type.
+    job_wait: [Histogram; JobType::ALL.len()],
+    job_run: [Histogram; JobType::ALL.len()],
     copies: IntCounterVec,
     queue_jobs: IntGaugeVec,
     queue_depth: IntGaugeVec,
@@ -86,7 +106,11 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let make = Maker { registry: Registry::new() };
         Ok(Self {
-            events: make.counters("events_total", "Events taken or refused", &["outcome"])?,
+            events: EventCounters::new(&make.counters(
+                "events_total",
+                "Events taken or refused",
+                &["outcome"],
+            )?),
             undated_reads: make.counter("undated_reads_total", "Reads with neither time nor generation")?,
             future_events: make.counter("future_events_total", "Events dated later than their arrival")?,
             evictions: make.counters("evictions_total", "Copies evicted as possibly stale", &["reason"])?,
@@ -112,10 +136,10 @@ impl Metrics {
                 "Failed calls to the store and to caches",
                 &["component"],
             )?,
-            jobs: make.counters("jobs_total", "Jobs that came to an end", &["type", "state"])?,
+            jobs: by_type(&make.counters("jobs_total", "Jobs that came to an end", &["type", "state"])?),
             job_failures: make.counters("job_failures_total", "Attempts that failed", &["type"])?,
-            job_wait: make.histograms("job_wait_seconds", "From ready to started", &["type"])?,
-            job_run: make.histograms("job_run_seconds", "From started to settled", &["type"])?,
+            job_wait: make.histogram_by_type("job_wait_seconds", "From ready to started")?,
+            job_run: make.histogram_by_type("job_run_seconds", "From started to settled")?,
             copies: make.counters("copies_total", "Copies that were to be deleted", &["cache", "outcome"])?,
             queue_jobs: make.gauges("queue_jobs", "Jobs queued, running and dead", &["state"])?,
             queue_depth: make.gauges("queue_depth", "Queued jobs", &["priority"])?,
@@ -169,23 +193,22 @@ impl Metrics {
 
     /// A job has come to its end.
     pub fn job_ended(&self, job_type: JobType, state: JobState) {
-        self.jobs.with_label_values(&[job_type.as_str(), state.as_str()]).inc();
+        self.jobs[job_type as usize][state as usize].inc();
     }
 
     /// How many jobs have come to this end, of whatever type.
     pub fn jobs_ended(&self, state: JobState) -> u64 {
-        let types = JobType::ALL;
-        types.iter().map(|it| self.jobs_of(*it, state)).sum()
+        JobType::ALL.iter().map(|it| self.jobs_of(*it, state)).sum()
     }
 
     /// How many jobs of a type have come to this end.
     pub fn jobs_of(&self, job_type: JobType, state: JobState) -> u64 {
-        self.jobs.with_label_values(&[job_type.as_str(), state.as_str()]).get()
+        self.jobs[job_type as usize][state as usize].get()
     }
 
     /// How many events were taken, ignored ones among them.
     pub fn events_taken(&self) -> u64 {
-        ["accepted", "ignored"].iter().map(|outcome| self.events.with_label_values(&[outcome]).get()).sum()
+        self.events.accepted.get() + self.events.ignored.get()
     }
 
     /// How long invalidations took.
@@ -207,8 +230,8 @@ impl Metrics {
 
     /// A job was started after it had been ready for so long, and ran for so long.
     pub fn job_ran(&self, job_type: JobType, waited: Duration, ran: Duration) {
-        self.job_wait.with_label_values(&[job_type.as_str()]).observe(waited.as_secs_f64());
-        self.job_run.with_label_values(&[job_type.as_str()]).observe(ran.as_secs_f64());
+        self.job_wait[job_type as usize].observe(waited.as_secs_f64());
+        self.job_run[job_type as usize].observe(ran.as_secs_f64());
     }
 
     /// So many dead letters met this fate.
@@ -283,6 +306,12 @@ impl Metrics {
     }
 }
 
+fn by_type(jobs: &IntCounterVec) -> [[IntCounter; JobState::ALL.len()]; JobType::ALL.len()] {
+    JobType::ALL.map(|job_type| {
+        JobState::ALL.map(|state| jobs.with_label_values(&[job_type.as_str(), state.as_str()]))
+    })
+}
+
 fn gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -330,9 +359,14 @@ impl Maker {
         self.register(Histogram::with_opts(HistogramOpts::from(named(name, help)).buckets(SECONDS.to_vec())))
     }
 
-    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, prometheus::Error> {
+    fn histogram_by_type(
+        &self,
+        name: &str,
+        help: &str,
+    ) -> Result<[Histogram; JobType::ALL.len()], prometheus::Error> {
         let options = HistogramOpts::from(named(name, help)).buckets(SECONDS.to_vec());
-        self.register(HistogramVec::new(options, labels))
+        let all = self.register(HistogramVec::new(options, &["type"]))?;
+        Ok(JobType::ALL.map(|job_type| all.with_label_values(&[job_type.as_str()])))
     }
 }
 

@@ -10,7 +10,7 @@ mod record_key;
 
 pub use file::FileError;
 pub use keys::{Keys, OpenError, VaultEntry};
-pub use record_key::{RecordKey, SEAL_BYTES};
+pub use record_key::{RecordKey, SEAL_BYTES, SegmentKey};
 
 /// Stands for an access token everywhere but in its vault entry: a 128-bit keyed hash, shown as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

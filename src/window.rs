@@ -170,7 +170,10 @@ impl Window {
         if !holds(Clause::Held) {
             return Kept::Go(finished.kept);
         }
-        let bytes = weigh(&finished.job) + size_of::<Held>() + finished.kept.len() * size_of::<Ref>();
+        let bytes = weigh(&finished.job)
+            + size_of::<Job>()
+            + size_of::<Held>()
+            + finished.kept.len() * size_of::<Ref>();
         state.bytes += bytes;
         state.held.push_back(Held { finished, at, bytes });
         while state.bytes > self.limits.bytes || state.held.len() > self.limits.jobs {

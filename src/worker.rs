@@ -88,9 +88,8 @@ impl Worker {
         for (place, span) in spans {
             span.end(outcomes.get(place).is_some_and(has_failed));
         }
-        for (attempt, outcome) in reads.into_iter().zip(outcomes) {
-            self.settle(Ran { attempt, ran, epoch, let_go: false }, outcome);
-        }
+        let ran = |attempt| Ran { attempt, ran, epoch, let_go: false };
+        self.settle_all(reads.into_iter().map(ran).zip(outcomes));
         Done::Reads
     }
 
@@ -114,24 +113,32 @@ impl Worker {
         Done::FanOut
     }
 
+    /// Gives jobs back, together those that nothing follows.
+    fn settle_all(&self, all: impl Iterator<Item = (Ran, Outcome)>) {
+        let (followed, alone): (Vec<_>, Vec<_>) = all.partition(|(_, outcome)| is_followed(outcome));
+        for (ran, outcome) in followed {
+            self.settle(ran, outcome);
+        }
+        self.give_back(alone, 0);
+    }
+
     /// Gives a job back. What follows from it is kept first, in one record with its end where it is done (DESIGN 5); where the
     /// job is held after its end, the end comes later.
     fn settle(&self, mut ran: Ran, outcome: Outcome) {
-        let follow_ups = outcome.follow_ups();
-        if follow_ups.is_empty() || !holds(Clause::FollowUpsBeforeEnd) {
-            return self.give_back(&ran, outcome, 0);
+        if !is_followed(&outcome) {
+            return self.give_back(vec![(ran, outcome)], 0);
         }
         ran.let_go = ends_with_follow_ups(&outcome) && self.window().span().is_zero();
         let ended = if ran.let_go { ran.attempt.kept.clone() } else { Vec::new() };
-        let record = Record::new(follow_ups.iter().map(Kept::first), ended, self.clock.accepted());
+        let record = Record::new(outcome.follow_ups().iter().map(Kept::first), ended, self.clock.accepted());
         let worker = self.clone();
         let then = move |written: Result<u32, JournalError>| match written {
-            Ok(segment) => worker.give_back(&ran, outcome, segment),
+            Ok(segment) => worker.give_back(vec![(ran, outcome)], segment),
             Err(error) => {
                 let error = error.to_string();
                 let cause = Cause::JournalUnwritable;
                 let failed = Outcome::Failed { error, cause, fan_out: None, waits_for: Box::default() };
-                worker.give_back(&Ran { let_go: false, ..ran }, failed, 0);
+                worker.give_back(vec![(Ran { let_go: false, ..ran }, failed)], 0);
             }
         };
         match record {
@@ -140,33 +147,54 @@ impl Worker {
         }
     }
 
-    /// `segment`: where the journal keeps the follow-ups.
-    fn give_back(&self, ran: &Ran, outcome: Outcome, segment: u32) {
+    /// To the queue at once, and at once to the journal what it may let go. `segment`: where it keeps the follow-ups.
+    fn give_back(&self, all: Vec<(Ran, Outcome)>, segment: u32) {
+        let mut ran = Vec::with_capacity(all.len());
+        let mut outcomes = Vec::with_capacity(all.len());
+        for (job, outcome) in all {
+            self.tell(&job, &outcome);
+            outcomes.push((job.attempt.job.id, outcome));
+            ran.push((outcomes.last().is_some_and(|(_, outcome)| outcome.removed_copies()), job));
+        }
+        let settled = self.queue.settle_all(outcomes, segment, fastrand::f64);
+        let mut go = Vec::new();
+        for ((removed_copies, ran), settled) in ran.iter().zip(settled) {
+            self.settled(ran, settled, *removed_copies, &mut go);
+        }
+        self.journal.forget(go);
+    }
+
+    /// What an attempt has come to, as metrics, log and feed are told.
+    fn tell(&self, ran: &Ran, outcome: &Outcome) {
         let Attempt { job, waited, .. } = &ran.attempt;
         self.metrics.job_ran(job.job_type, *waited, ran.ran);
-        if let Outcome::Failed { error, .. } = &outcome {
+        if let Outcome::Failed { error, .. } = outcome {
             self.metrics.job_failed(job.job_type);
             span_of(job).in_scope(|| debug!(%error, "attempt failed"));
         }
-        let removed_copies = outcome.removed_copies();
-        if let (Outcome::Done { fan_out: Some(fan_out), .. }, true) = (&outcome, job.job_type.fans_out()) {
+        if let (Outcome::Done { fan_out: Some(fan_out), .. }, true) = (outcome, job.job_type.fans_out()) {
             self.feed.tell(job, fan_out, self.clock.now());
         }
-        let Settled { state, let_go, dead } = self.queue.settle(job.id, outcome, segment, fastrand::f64());
+    }
+
+    /// Holds on to a job that has ended, or adds to `go` what the journal may let go of it.
+    fn settled(&self, ran: &Ran, settled: Settled, removed_copies: bool, go: &mut Vec<Ref>) {
+        let Settled { state, let_go, dead } = settled;
         match state {
             JobState::Done | JobState::Expired => {
-                self.hold(ran, if ran.let_go { Vec::new() } else { let_go }, removed_copies);
+                go.extend(self.hold(ran, if ran.let_go { Vec::new() } else { let_go }, removed_copies));
             }
             JobState::Dead => {
-                self.journal.forget(let_go);
-                self.hold(ran, Vec::new(), removed_copies);
+                go.extend(let_go);
+                go.extend(self.hold(ran, Vec::new(), removed_copies));
             }
-            JobState::Queued | JobState::Running | JobState::Superseded => self.journal.forget(let_go),
+            JobState::Queued | JobState::Running | JobState::Superseded => go.extend(let_go),
         }
         if let Some(dead) = dead {
             keep_anew(&self.queue, &self.journal, dead, self.clock.accepted());
         }
         if state != JobState::Queued {
+            let job = &ran.attempt.job;
             self.metrics.job_ended(job.job_type, state);
             span_of(job).in_scope(|| debug!(state = state.as_str(), "job ended"));
         }
@@ -179,17 +207,24 @@ impl Worker {
         self.hooks.get().window.clone()
     }
 
-    /// Holds on to a job that is done, as long as a failover may undo it (DESIGN 7, rule 14).
-    fn hold(&self, ran: &Ran, kept: Vec<Ref>, removed_copies: bool) {
+    /// Holds on to a job that is done, as long as a failover may undo it (DESIGN 7, rule 14). Returns what the journal may
+    /// let go.
+    fn hold(&self, ran: &Ran, kept: Vec<Ref>, removed_copies: bool) -> Vec<Ref> {
         let finished = Finished { job: ran.attempt.job.clone(), kept, epoch: ran.epoch, removed_copies };
         match self.window().keep(finished) {
-            window::Kept::Held => {}
-            window::Kept::Go(kept) => self.journal.forget(kept),
+            window::Kept::Held => Vec::new(),
+            window::Kept::Go(kept) => kept,
             window::Kept::Again(finished) => {
                 run_again(&self.queue, &self.journal, finished, self.clock.accepted());
+                Vec::new()
             }
         }
     }
+}
+
+/// Whether something follows that is to be kept before the job leaves.
+fn is_followed(outcome: &Outcome) -> bool {
+    !outcome.follow_ups().is_empty() && holds(Clause::FollowUpsBeforeEnd)
 }
 
 /// Whether the journal lets a job go in the record of its follow-ups. One that was evicted may live on as a dead letter.

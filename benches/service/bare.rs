@@ -52,7 +52,7 @@ impl Event<'_> {
 async fn events(body: Bytes) -> (StatusCode, String) {
     let events: Vec<Event<'_>> = match body.first() {
         Some(b'[') => serde_json::from_slice(&body).unwrap(),
-        _ => vec![serde_json::from_slice(&body).unwrap()],
+        _ => serde_json::Deserializer::from_slice(&body).into_iter().collect::<Result<_, _>>().unwrap(),
     };
     assert!(events.iter().all(|event| event.weight() > 0));
     (StatusCode::ACCEPTED, format!(r#"{{"accepted":{},"ignored":0,"rejected":[],"jobs":[]}}"#, events.len()))

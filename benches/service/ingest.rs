@@ -1,4 +1,8 @@
 //! Taking events: requests with one event, and with many.
+//!
+//! Bursts are measured twice. Due at once, their jobs are done while they are taken: on as many cores as there are here, what takes
+//! and what does share them with Redis and with the clients, and the figure is of all of these together. Due a minute later, they
+//! are taken, kept and queued in the same way, and nothing is done meanwhile: it is the figure of what takes events.
 
 use std::sync::Arc;
 
@@ -11,6 +15,8 @@ use crate::{
 };
 
 const CONNECTIONS: usize = 64;
+/// Reads of a burst, no two alike.
+const BURST: u64 = 200_000;
 
 /// The service as it is run in production, and events of which every read is recorded.
 pub(crate) fn config(redis: &Redis, store: &str) -> String {
@@ -45,32 +51,54 @@ pub(crate) async fn rows(settings: &Settings, cores: Cores) -> Vec<Row> {
     let mut rows = vec![
         Case {
             number: 1,
-            what: "one event per POST, 64 connections",
+            what: "one event per POST, 64 connections".to_owned(),
             events: 1,
             least: 0.75,
             dearest: Some(1.4),
+            is_due: true,
         }
         .row(settings, cores, &single)
         .await,
     ];
-    for size in [100, 500] {
-        let requests = Requests::events(batches(20_000 / size, size, at), "application/json");
-        let what = if size == 100 { "batches of 100" } else { "batches of 500" };
-        let case = Case { number: 2, what, events: size, least: 0.5, dearest: None };
+    for (size, form, is_due) in [
+        (100, "array", true),
+        (100, "array", false),
+        (100, "NDJSON", false),
+        (500, "array", true),
+        (500, "array", false),
+    ] {
+        let requests = burst(size, form, at);
+        let when = if is_due { "at once" } else { "later" };
+        let what = format!("batches of {size} ({form}), due {when}");
+        let case = Case { number: 2, what, events: size, least: 0.5, dearest: None, is_due };
         rows.push(case.row(settings, cores, &requests).await);
     }
     rows
 }
 
+/// Bodies with so many reads each, in one of the forms.
+fn burst(size: u64, form: &str, at: u64) -> Arc<Requests> {
+    if form == "array" {
+        return Requests::events(batches(BURST / size, size, at), "application/json");
+    }
+    let lines = (0..BURST / size).map(|batch| {
+        let reads: Vec<String> = (batch * size..(batch + 1) * size).map(|n| read(n, at)).collect();
+        reads.join("\n")
+    });
+    Requests::events(lines, "application/x-ndjson")
+}
+
 struct Case {
     number: u32,
-    what: &'static str,
+    what: String,
     /// In one request.
     events: u64,
     /// Of the limit's rate.
     least: f64,
     /// Of the limit's CPU time per request.
     dearest: Option<f64>,
+    /// Whether its jobs are done as they come, and not a minute later.
+    is_due: bool,
 }
 
 /// One program's part of a round.
@@ -85,13 +113,19 @@ struct Measured {
 impl Case {
     async fn row(&self, settings: &Settings, cores: Cores, requests: &Arc<Requests>) -> Row {
         let redis = Redis::start(cores);
-        let service = Server::decache(&config(&redis, "pool_size: 16"), cores).await;
+        let mut config = config(&redis, "pool_size: 16");
+        if !self.is_due {
+            config = config.replace("priority: 1 }", "priority: 1, due: 60 }");
+        }
+        let service = Server::decache(&config, cores).await;
         let limit = Server::of_ours(bare::ROLE, cores).await;
         let client = reqwest::Client::new();
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..settings.rounds {
             ours.push(self.measure(settings, &service, &redis, requests).await);
-            service.idle(&client).await;
+            if self.is_due {
+                service.idle(&client).await;
+            }
             theirs.push(self.measure(settings, &limit, &redis, requests).await);
         }
         let ratio = median(ours.iter().zip(&theirs).map(|(one, other)| one.rate / other.rate));
@@ -99,7 +133,7 @@ impl Case {
         let last = &ours[ours.len() / 2].load;
         Row {
             number: self.number,
-            work: self.what.to_owned(),
+            work: self.what.clone(),
             pinned: cores != Cores::Free,
             unit: "events/s",
             service: median(ours.iter().map(|one| one.rate)),

@@ -10,7 +10,7 @@ pub use lines::Lines;
 
 use super::{
     Event, EventError,
-    parse::{MAX_DEPTH, depth},
+    parse::{Fields, MAX_DEPTH, depth},
 };
 use crate::clock::Timestamp;
 
@@ -64,6 +64,9 @@ pub fn json(
     limit: usize,
     arrived: Timestamp,
 ) -> Result<Vec<Result<Event, EventError>>, BodyError> {
+    if let Some(events) = at_once(body, limit, arrived) {
+        return Ok(events);
+    }
     match body.trim_ascii_start().first() {
         None => Err(BodyError::Empty),
         Some(b'{') => {
@@ -87,6 +90,56 @@ pub fn json(
 /// A body without the byte order mark that some clients put before UTF-8 (RFC 8259, section 8.1, lets a reader ignore it).
 pub fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
+/// Reads a body in which nothing is wrong but with what events say, in one go. `None` where something else is, or may be: then
+/// what it is, and of which event, has to be found out.
+fn at_once(body: &[u8], limit: usize, arrived: Timestamp) -> Option<Vec<Result<Event, EventError>>> {
+    if depth(body) > MAX_DEPTH {
+        return None;
+    }
+    if body.trim_ascii_start().first() == Some(&b'{') {
+        let fields: Fields = serde_json::from_slice(body).ok()?;
+        return Some(vec![fields.check(arrived)]);
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let events = Events { limit, arrived }.deserialize(&mut json).ok()?;
+    json.end().ok()?;
+    events
+}
+
+/// Events of an array; `None` where there are more than `limit`.
+struct Events {
+    limit: usize,
+    arrived: Timestamp,
+}
+
+impl<'de> DeserializeSeed<'de> for Events {
+    type Value = Option<Vec<Result<Event, EventError>>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Events {
+    type Value = Option<Vec<Result<Event, EventError>>>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut events = Vec::new();
+        while let Some(fields) = seq.next_element::<Fields>()? {
+            if events.len() == self.limit {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(None);
+            }
+            events.push(fields.check(self.arrived));
+        }
+        Ok(Some(events))
+    }
 }
 
 pub(super) fn array(body: &[u8], limit: usize) -> Result<Vec<&RawValue>, BodyError> {

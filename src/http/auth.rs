@@ -6,12 +6,13 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use subtle::ConstantTimeEq;
 
 use super::{
     Service,
+    log::KeyName,
     problem::{Kind, Problem},
     rate::{Left, Meter},
 };
@@ -124,9 +125,17 @@ pub(super) async fn require(
         return Ok(next.run(request).await);
     };
     tracing::Span::current().record("key", &known.key.name);
-    let left = known.count(service.clock.tick())?;
-    let mut response = next.run(request).await;
-    response.headers_mut().extend(left.into_iter().flat_map(Left::headers));
+    let mut response = match known.count(service.clock.tick()) {
+        Err(problem) => problem.into_response(),
+        Ok(left) => {
+            let mut response = next.run(request).await;
+            response.headers_mut().extend(left.into_iter().flat_map(Left::headers));
+            response
+        }
+    };
+    if !response.status().is_success() {
+        response.extensions_mut().insert(KeyName(known.key.name.as_str().into()));
+    }
     Ok(response)
 }
 

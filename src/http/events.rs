@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
     extract::State,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -46,7 +45,18 @@ pub(super) async fn post(
     if answer.accepted == 0 && !answer.rejected.is_empty() {
         return Err(nothing_taken(&answer));
     }
-    Ok((status, wait.applied(), Json(answer)).into_response())
+    Ok((status, wait.applied(), written(&answer)?).into_response())
+}
+
+/// What a job takes up in an answer, about.
+const JOB_BYTES: usize = 112;
+
+/// The answer in JSON, in one piece of memory.
+fn written(answer: &Answer) -> Result<impl IntoResponse + use<>, Problem> {
+    let mut json = Vec::with_capacity(64 + answer.jobs.len() * JOB_BYTES);
+    let unwritable = |_| Problem::new(Kind::Internal, "the answer cannot be written as JSON");
+    serde_json::to_writer(&mut json, answer).map_err(unwritable)?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json))
 }
 
 fn answer(service: &Service, receipt: Receipt, ended: Option<&[JobView]>) -> Answer {

@@ -29,6 +29,10 @@ impl Form {
     /// A problem where the headers name no form that is taken, or two.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let media_type = media_type(headers)?;
+        let is_cloud_event = headers.keys().any(|name| name.as_str().starts_with("ce-"));
+        if media_type == Some("application/json") && !is_cloud_event {
+            return Ok(Self::Json);
+        }
         let essence =
             media_type.map(|it| it.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
         let is_binary = Attributes::REQUIRED.iter().any(|name| headers.contains_key(format!("ce-{name}")));

@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use tracing::{Instrument, field::Empty};
+use tracing::{Instrument, Span, field::Empty, level_filters::LevelFilter};
 
 use super::Service;
 use crate::{
@@ -16,22 +16,32 @@ use crate::{
     trace::{self, Attribute},
 };
 
+/// The route that is asked more often than all others.
+const EVENTS: &str = "/v1/events";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id that is taken over from a client.
 const LONGEST_ID: usize = 64;
 
+/// Whose key a refused request came with.
+#[derive(Clone)]
+pub(super) struct KeyName(pub(super) Arc<str>);
+
 /// Runs a request in a span of its own, says how it went, and names it in the answer.
 pub(super) async fn request(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers()).unwrap_or_else(|| new_id(service.clock.now()));
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let route = path.as_ref().map_or("none", MatchedPath::as_str);
     let method = request.method().clone();
     let method = method.as_str();
-    let span = tracing::info_span!("request", request_id = %id, method, route, key = Empty);
+    let named = || tracing::info_span!("request", request_id = %id, method, route, key = Empty);
+    // A span costs more than all else here, and of an event that is taken no line tells but for debugging.
+    let is_quiet = route == EVENTS && LevelFilter::current() < LevelFilter::DEBUG;
+    let span = if is_quiet { Span::none() } else { named() };
     let began = service.clock.tick();
     let traced = trace::of_request(traceparent(request.headers()), || format!("{method} {route}"));
     let traced = traced.map(|span| {
         let span = span.with("http.request.method", Attribute::Text(method.to_owned().into()));
-        span.with("http.route", Attribute::Text(route.clone().into()))
+        span.with("http.route", Attribute::Text(route.to_owned().into()))
     });
     let answer = trace::within(traced.as_ref(), next.run(request).instrument(span.clone()));
     let mut response = answer.await;
@@ -41,11 +51,21 @@ pub(super) async fn request(State(service): State<Arc<Service>>, request: Reques
         traced.end(status.is_server_error());
     }
     let duration = service.clock.tick().since(began);
-    span.in_scope(|| report(&route, &response, duration.as_secs_f64() * 1000.0));
+    let span =
+        if is_quiet && !response.status().is_success() { named_later(named(), &response) } else { span };
+    span.in_scope(|| report(route, &response, duration.as_secs_f64() * 1000.0));
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+/// A span of a request that was refused after all.
+fn named_later(span: Span, response: &Response) -> Span {
+    if let Some(KeyName(name)) = response.extensions().get() {
+        span.record("key", &**name);
+    }
+    span
 }
 
 /// What goes well is no news: an API that posts each of its reads would fill the log with them. Nor is what a probe is

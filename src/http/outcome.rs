@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
     ingest::QueuedJob,
@@ -11,22 +11,18 @@ use crate::{
 };
 
 /// A job that a request queued.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct JobEntry {
     /// The place in the request of what it is for.
-    #[serde(flatten)]
     source: Source,
-    #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<Box<str>>,
-    id: String,
-    supersedes: Option<String>,
-    #[serde(flatten)]
+    id: JobId,
+    supersedes: Option<JobId>,
     outcome: Option<Outcome>,
 }
 
 /// What a request holds a list of.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Debug)]
 pub(super) enum Source {
     Event(usize),
     Entity(usize),
@@ -40,7 +36,31 @@ struct Outcome {
     /// Its own state, or its survivor's.
     outcome: JobState,
     #[serde(skip_serializing_if = "Option::is_none")]
-    superseded_by: Option<String>,
+    superseded_by: Option<JobId>,
+}
+
+/// Written out: a request may have queued very many, and what is flattened is collected first.
+impl Serialize for JobEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match &self.source {
+            Source::Event(place) => map.serialize_entry("event", place)?,
+            Source::Entity(place) => map.serialize_entry("entity", place)?,
+            Source::Holder(holder) => map.serialize_entry("holder", holder)?,
+        }
+        if let Some(event_id) = &self.event_id {
+            map.serialize_entry("event_id", event_id)?;
+        }
+        map.serialize_entry("id", &self.id)?;
+        map.serialize_entry("supersedes", &self.supersedes)?;
+        if let Some(Outcome { outcome, superseded_by }) = &self.outcome {
+            map.serialize_entry("outcome", outcome)?;
+            if let Some(superseded_by) = superseded_by {
+                map.serialize_entry("superseded_by", superseded_by)?;
+            }
+        }
+        map.end()
+    }
 }
 
 /// Shows jobs with their outcomes, where they were waited for: `ended` are their views. Survivors that other requests
@@ -58,8 +78,8 @@ pub(super) fn entries(
     let entry = |job: QueuedJob| JobEntry {
         source: source(job.event),
         event_id: job.event_id,
-        id: job.id.to_string(),
-        supersedes: job.supersedes.map(|id| id.to_string()),
+        id: job.id,
+        supersedes: job.supersedes,
         outcome: views.as_ref().and_then(|views| outcome(job.id, |id| find(views, id))),
     };
     jobs.into_iter().map(entry).collect()
@@ -70,7 +90,7 @@ fn outcome(id: JobId, find: impl Fn(JobId) -> Option<JobView>) -> Option<Outcome
     let mut last = find(id)?;
     let mut superseded_by = None;
     while let Some(survivor) = last.superseded_by {
-        superseded_by = Some(survivor.to_string());
+        superseded_by = Some(survivor);
         match find(survivor) {
             Some(view) => last = view,
             None => break,

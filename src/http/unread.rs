@@ -37,7 +37,10 @@ pub(super) async fn discard(State(service): State<Arc<Service>>, request: Reques
     let (parts, body) = request.into_parts();
     let body = Arc::new(Mutex::new(Lent { body, was_read: sends_unasked }));
     let response = next.run(Request::from_parts(parts, Body::new(Loan(Arc::clone(&body))))).await;
-    let sends = body.lock().unwrap_or_else(PoisonError::into_inner).was_read;
+    let sends = {
+        let lent = body.lock().unwrap_or_else(PoisonError::into_inner);
+        lent.was_read && !lent.body.is_end_stream()
+    };
     // A body that was too slow once is not waited for again.
     if sends && response.status() != StatusCode::REQUEST_TIMEOUT {
         // Where it takes too long, or there is too much of it, the client is answered all the same.

@@ -1,17 +1,27 @@
 //! How a job's identity is made: a hash over parts that are told apart by their lengths.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
 use super::{JobKey, JobType};
 use crate::event::Entity;
 
 /// Takes the parts of one identity in their order. `ab`, `c` and `a`, `bc` give different keys.
-pub(crate) struct KeyHasher(blake3::Hasher);
+pub(crate) struct KeyHasher(SmallVec<[u8; USUAL_BYTES]>);
+
+/// Most identities are no longer.
+const USUAL_BYTES: usize = 256;
+
+/// What every key begins with.
+static BEGUN: LazyLock<blake3::Hasher> =
+    LazyLock::new(|| blake3::Hasher::new_derive_key("decache job key 1"));
 
 impl JobKey {
     /// A key that has what every job's has; more may be added.
     pub(crate) fn of(job_type: JobType, topic: &str, entity: &Entity) -> KeyHasher {
-        let mut key = KeyHasher(blake3::Hasher::new_derive_key("decache job key 1"));
+        let mut key = KeyHasher(SmallVec::new());
         key.text(job_type.as_str());
         key.text(topic);
         key.text(&entity.resource_type);
@@ -22,7 +32,8 @@ impl JobKey {
 
 impl KeyHasher {
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.part(b'b', bytes.len()).update(bytes);
+        self.part(b'b', bytes.len());
+        self.0.extend_from_slice(bytes);
     }
 
     pub(crate) fn text(&mut self, text: &str) {
@@ -33,9 +44,7 @@ impl KeyHasher {
     pub(crate) fn optional(&mut self, bytes: Option<&[u8]>) {
         match bytes {
             Some(bytes) => self.bytes(bytes),
-            None => {
-                self.part(b'-', 0);
-            }
+            None => self.part(b'-', 0),
         }
     }
 
@@ -67,16 +76,18 @@ impl KeyHasher {
 
     pub(crate) fn finish(&self) -> JobKey {
         let mut key = [0; 16];
-        self.0.finalize_xof().fill(&mut key);
+        BEGUN.clone().update(&self.0).finalize_xof().fill(&mut key);
         JobKey(u128::from_be_bytes(key))
     }
 
     fn scalar(&mut self, kind: u8, text: &str) {
-        self.part(kind, text.len()).update(text.as_bytes());
+        self.part(kind, text.len());
+        self.0.extend_from_slice(text.as_bytes());
     }
 
-    fn part(&mut self, kind: u8, length: usize) -> &mut blake3::Hasher {
-        self.0.update(&[kind]).update(&(length as u64).to_le_bytes())
+    fn part(&mut self, kind: u8, length: usize) {
+        self.0.push(kind);
+        self.0.extend_from_slice(&(length as u64).to_le_bytes());
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a segment is laid out: a header, then frames, each with a checksum and a mark to find the next one by.
 
-use crate::secret::{RecordKey, SEAL_BYTES};
+use crate::secret::{SEAL_BYTES, SegmentKey};
 
 /// What a segment begins with: magic, the secret's fingerprint, a random part of its nonces, a checksum.
 const MAGIC: &[u8; 8] = b"decache3";
@@ -38,30 +38,24 @@ impl Header {
         let (fingerprint, nonce) = (rest.first_chunk()?, rest.last_chunk()?);
         Some(Self { fingerprint: *fingerprint, nonce: *nonce })
     }
+}
 
-    /// The nonce of a frame: no two frames of a secret share one.
-    fn nonce_of(&self, number: u64) -> [u8; 24] {
-        let mut nonce = [0; 24];
-        nonce[..16].copy_from_slice(&self.nonce);
-        nonce[16..].copy_from_slice(&number.to_le_bytes());
-        nonce
-    }
-
-    /// Adds a record to `out` as a frame.
-    pub(super) fn put(&self, key: &RecordKey, number: u64, plain: &[u8], out: &mut Vec<u8>) {
-        let sealed = key.seal(self.nonce_of(number), plain);
-        // Writers keep requests far below 4 GiB.
-        let length = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
-        out.extend_from_slice(MARK);
-        let from = out.len();
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(&number.to_le_bytes());
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(&out[from..]);
-        crc.update(&sealed);
-        out.extend_from_slice(&crc.finalize().to_le_bytes());
-        out.extend_from_slice(&sealed);
-    }
+/// Adds a record to `out` as a frame.
+pub(super) fn put(key: &SegmentKey, number: u64, plain: &[u8], out: &mut Vec<u8>) {
+    let from = out.len();
+    // Writers keep requests far below 4 GiB.
+    let length = u32::try_from(plain.len() + SEAL_BYTES).unwrap_or(u32::MAX);
+    out.extend_from_slice(MARK);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&number.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(plain);
+    key.seal(number, out, from + PREFIX);
+    let frame = &mut out[from..];
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&frame[MARK.len()..PREFIX - 4]);
+    crc.update(&frame[PREFIX..]);
+    frame[PREFIX - 4..PREFIX].copy_from_slice(&crc.finalize().to_le_bytes());
 }
 
 /// What stands at a place in a segment.
@@ -74,9 +68,9 @@ pub(super) enum Found {
 }
 
 /// Reads what stands at `at`, which is before the end of `segment`.
-pub(super) fn read(header: &Header, key: &RecordKey, segment: &[u8], at: usize) -> Found {
+pub(super) fn read(key: &SegmentKey, segment: &[u8], at: usize) -> Found {
     if let Some((number, sealed)) = frame(&segment[at..])
-        && let Some(plain) = key.open(header.nonce_of(number), sealed)
+        && let Some(plain) = key.open(number, sealed)
     {
         return Found::Record(plain, at + PREFIX + sealed.len());
     }
@@ -85,18 +79,25 @@ pub(super) fn read(header: &Header, key: &RecordKey, segment: &[u8], at: usize) 
     Found::Damage(next.unwrap_or(segment.len()))
 }
 
+/// So many zeros in a row do not stand at the end of a seal.
+const ZEROS: usize = 8;
+
+/// How much of these bytes, at the end of a segment, was written to: behind it is room that was not filled.
+pub(super) fn written(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
 /// Whether bytes that cannot be read, at the end of a segment, are what is left of a write that a crash cut short: the
-/// beginning of a header or of a frame, or room that was never filled. Anything else has been altered.
+/// beginning of a header or of a frame, with room behind it or not. Anything else has been altered.
 pub(super) fn is_cut_short(bytes: &[u8], at: usize) -> bool {
-    let begins = |whole: &[u8]| bytes.iter().zip(whole).all(|(byte, whole)| byte == whole);
-    if bytes.iter().all(|byte| *byte == 0) {
-        return true;
-    }
+    let written = &bytes[..written(bytes)];
+    let begins = |whole: &[u8]| written.iter().zip(whole).all(|(byte, whole)| byte == whole);
     if at == 0 {
-        return bytes.len() < HEADER && begins(MAGIC);
+        return written.len() < HEADER && begins(MAGIC);
     }
-    let length = bytes.get(4..8).and_then(|length| length.first_chunk());
-    let missing = length.is_none_or(|length| bytes.len() < PREFIX + u32::from_le_bytes(*length) as usize);
+    let frame = bytes.get(4..8).and_then(|length| length.first_chunk());
+    let frame = frame.map_or(usize::MAX, |length| PREFIX + u32::from_le_bytes(*length) as usize);
+    let missing = bytes.len() < frame || written.len() + ZEROS <= frame || written.len() < PREFIX;
     begins(MARK) && missing
 }
 
@@ -122,8 +123,9 @@ mod tests {
     use super::*;
     use crate::secret::{Keys, Secret};
 
-    fn key() -> RecordKey {
-        Keys::derive(&Secret::from_text("a secret for tests, thirty-two bytes or more").unwrap()).record_key()
+    fn key() -> SegmentKey {
+        let secret = Secret::from_text("a secret for tests, thirty-two bytes or more").unwrap();
+        Keys::derive(&secret).record_key().of_segment([7; 16])
     }
 
     fn header() -> Header {
@@ -133,7 +135,7 @@ mod tests {
     fn segment(records: &[&[u8]]) -> Vec<u8> {
         let mut bytes = header().to_bytes();
         for (number, record) in records.iter().enumerate() {
-            header().put(&key(), number as u64, record, &mut bytes);
+            put(&key(), number as u64, record, &mut bytes);
         }
         bytes
     }
@@ -142,7 +144,7 @@ mod tests {
     fn scan(bytes: &[u8]) -> (Vec<Vec<u8>>, Vec<std::ops::Range<usize>>) {
         let (mut records, mut damaged, mut at) = (Vec::new(), Vec::new(), HEADER);
         while at < bytes.len() {
-            match read(&header(), &key(), bytes, at) {
+            match read(&key(), bytes, at) {
                 Found::Record(record, end) => {
                     records.push(record);
                     at = end;
@@ -190,6 +192,23 @@ mod tests {
             let (read, damaged) = scan(&whole[..end]);
             assert_eq!(read, [b"one"]);
             assert_eq!((damaged.len(), damaged[0].clone()), (1, first..end));
+        }
+    }
+
+    #[test]
+    fn a_frame_that_was_not_filled_is_cut_short_and_one_that_was_altered_is_not() {
+        let whole = segment(&[b"a record of some length"]).split_off(HEADER);
+        for end in 1..=whole.len() - ZEROS {
+            let mut torn = whole[..end].to_vec();
+            assert!(is_cut_short(&torn, HEADER), "at {end}");
+            torn.resize(4096, 0);
+            assert!(is_cut_short(&torn, HEADER), "at {end}, in room that was made before");
+        }
+        for at in 8..whole.len() {
+            let mut altered = whole.clone();
+            altered[at] ^= 0x10;
+            altered.resize(4096, 0);
+            assert!(!is_cut_short(&altered, HEADER), "byte {at}");
         }
     }
 

@@ -22,6 +22,9 @@ pub struct Record {
     pub(super) ended: Vec<Ref>,
 }
 
+/// What a job takes up, written: only a guess, that a record be written to one piece of memory.
+const USUAL_BYTES: usize = 224;
+
 impl Record {
     /// Keeps these jobs, which are a request's or follow `ended`. `now` on both clocks, to translate between them.
     ///
@@ -36,7 +39,9 @@ impl Record {
             jobs: jobs.into_iter().map(|kept| WrittenJob::new(kept, now)).collect(),
             ended: ended.iter().map(|ended| ended.entry.0).collect(),
         };
-        let mut plain = postcard::to_stdvec(&written).map_err(|error| JournalError(error.to_string()))?;
+        let room = Vec::with_capacity(written.jobs.len() * USUAL_BYTES + written.ended.len() * 19 + 16);
+        let mut plain =
+            postcard::to_extend(&written, room).map_err(|error| JournalError(error.to_string()))?;
         if written.jobs.iter().any(|job| job.trace.is_some()) {
             let traces: Vec<WrittenTrace> = written.jobs.iter().map(|job| job.trace).collect();
             plain = postcard::to_extend(&traces, plain).map_err(|error| JournalError(error.to_string()))?;

@@ -60,6 +60,14 @@ struct Unread {
     cut_short: bool,
 }
 
+/// A file that was read.
+struct Looked {
+    bytes: usize,
+    unread: Vec<Unread>,
+    /// Where room begins that was made and not filled: the process has died.
+    room: Option<usize>,
+}
+
 /// Reads the files of a folder, in their order.
 pub(super) struct Reader<'a> {
     pub(super) folder: &'a Path,
@@ -73,9 +81,13 @@ impl Reader<'_> {
         let (mut damage, mut unsaid) = (Vec::new(), 0);
         for (index, segment) in files.iter().enumerate() {
             let is_last = index + 1 == files.len();
-            let (file_bytes, unread) = self.read(*segment, &mut living)?;
+            let Looked { bytes, unread, room } = self.read(*segment, &mut living)?;
+            let file = segments::path(self.folder, *segment).display().to_string();
+            if let Some(room) = room {
+                cut_off(&file, room);
+            }
             for Unread { range, cut_short } in unread {
-                let file = segments::path(self.folder, *segment).display().to_string();
+                let file = file.clone();
                 damage.push(Damage {
                     file,
                     from: range.start,
@@ -83,7 +95,7 @@ impl Reader<'_> {
                     torn: is_last && cut_short,
                 });
             }
-            unsaid += file_bytes;
+            unsaid += bytes;
             if unsaid >= PROGRESS_BYTES || is_last {
                 info!(
                     files = index + 1,
@@ -95,40 +107,48 @@ impl Reader<'_> {
             }
         }
         for damage in &damage {
-            if damage.torn { cut_off(damage) } else { keep_aside(damage) }
+            if damage.torn { cut_off(&damage.file, damage.from) } else { keep_aside(damage) }
         }
         Ok(Replayed { jobs: living.in_order(), damage })
     }
 
-    /// Reads a file; returns its length, and what it could not read of it.
-    fn read(&self, segment: u32, living: &mut Living) -> io::Result<(usize, Vec<Unread>)> {
+    fn read(&self, segment: u32, living: &mut Living) -> io::Result<Looked> {
         let bytes = fs::read(segments::path(self.folder, segment))?;
-        let unread = |range: Range<usize>| {
-            let cut_short =
-                range.end == bytes.len() && frame::is_cut_short(&bytes[range.clone()], range.start);
-            Unread { range, cut_short }
+        let unread = |Range { start, end }: Range<usize>| {
+            if end < bytes.len() {
+                return Unread { range: start..end, cut_short: false };
+            }
+            let rest = &bytes[start..];
+            Unread { range: start..start + frame::written(rest), cut_short: frame::is_cut_short(rest, start) }
         };
+        let mut looked = Looked { bytes: bytes.len(), unread: Vec::new(), room: None };
+        let is_room = |at: usize| frame::written(&bytes[at..]) == 0;
         let Some(header) = Header::read(&bytes) else {
             // A file that was made and not begun is no loss.
-            let whole = (!bytes.is_empty()).then(|| unread(0..bytes.len()));
-            return Ok((bytes.len(), whole.into_iter().collect()));
+            looked.unread.extend((!is_room(0)).then(|| unread(0..bytes.len())));
+            return Ok(looked);
         };
-        let (mut damaged, mut at) = (Vec::new(), HEADER);
+        let key = self.key.of_segment(header.nonce);
+        let mut at = HEADER;
         while at < bytes.len() {
-            match frame::read(&header, self.key, &bytes, at) {
+            match frame::read(&key, &bytes, at) {
                 Found::Record(plain, end) => {
                     if !living.apply(&plain, segment, self.now) {
-                        damaged.push(Unread { range: at..end, cut_short: false });
+                        looked.unread.push(Unread { range: at..end, cut_short: false });
                     }
                     at = end;
                 }
+                Found::Damage(_) if is_room(at) => {
+                    looked.room = Some(at);
+                    break;
+                }
                 Found::Damage(next) => {
-                    damaged.push(unread(at..next));
+                    looked.unread.push(unread(at..next));
                     at = next;
                 }
             }
         }
-        Ok((bytes.len(), damaged))
+        Ok(looked)
     }
 }
 
@@ -178,12 +198,12 @@ impl Living {
 }
 
 /// What was cut short goes, once it is told: a later start, for which this is not the last file any more, would take it
-/// for damage.
-fn cut_off(damage: &Damage) {
-    let cut = File::options().write(true).open(&damage.file);
-    let cut = cut.and_then(|file| file.set_len(damage.from as u64).and_then(|()| file.sync_all()));
+/// for damage. So does room that was not filled.
+fn cut_off(file: &str, from: usize) {
+    let cut = File::options().write(true).open(file);
+    let cut = cut.and_then(|file| file.set_len(from as u64).and_then(|()| file.sync_all()));
     if let Err(error) = cut {
-        warn!(file = damage.file, %error, "the torn end of the journal could not be cut off");
+        warn!(file, %error, "the end of a file of the journal could not be cut off");
     }
 }
 

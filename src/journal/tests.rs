@@ -250,15 +250,34 @@ async fn an_altered_last_record_is_damage_and_not_a_torn_end() {
 }
 
 #[tokio::test]
-async fn room_that_was_never_filled_is_a_torn_end_and_other_bytes_are_damage() {
-    for (added, torn) in [(vec![0; 100], true), (b"something else".to_vec(), false)] {
+async fn room_that_was_never_filled_is_no_damage_and_other_bytes_are() {
+    for (added, told) in [(vec![0; 100], 0), (b"something else".to_vec(), 14), (b"x\0\0".to_vec(), 1)] {
         let folder = tempfile::tempdir().unwrap();
-        let (_, file, mut bytes) = closed(folder.path(), 1).await;
-        bytes.extend_from_slice(&added);
-        fs::write(&file, &bytes).unwrap();
+        let (_, file, whole) = closed(folder.path(), 1).await;
+        fs::write(&file, [whole.as_slice(), &added].concat()).unwrap();
         let replayed = open(folder.path()).replay().unwrap();
-        assert_eq!((replayed.jobs.len(), replayed.damage[0].torn), (1, torn));
+        let damage: Vec<_> =
+            replayed.damage.iter().map(|damage| (damage.from, damage.bytes, damage.torn)).collect();
+        let expected = (told > 0).then_some((whole.len(), told, false));
+        assert_eq!((replayed.jobs.len(), damage), (1, Vec::from_iter(expected)));
+        assert_eq!(fs::read(&file).unwrap() == whole, told == 0, "room goes, and damage is left as it is");
     }
+}
+
+#[tokio::test]
+async fn a_process_that_dies_leaves_room_in_its_file_and_one_that_ends_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let kept = write(&log, &[job(1)]).await;
+    let died = tempfile::tempdir().unwrap();
+    let file = files(folder.path()).pop().unwrap();
+    fs::copy(&file, died.path().join(file.file_name().unwrap())).unwrap();
+    drop(log);
+    let (left, ended) = (fs::read(&files(died.path())[0]).unwrap(), fs::read(&file).unwrap());
+    assert!(left.len() > ended.len() && left.starts_with(&ended));
+    assert!(left[ended.len()..].iter().all(|byte| *byte == 0));
+    assert_eq!(living(died.path()), [kept[0].entry]);
+    assert_eq!(living(folder.path()), [kept[0].entry]);
 }
 
 #[tokio::test]

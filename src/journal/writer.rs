@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::PathBuf,
     sync::{Arc, PoisonError, atomic::Ordering, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -13,12 +14,12 @@ use tracing::warn;
 
 use super::{
     EntryId, JournalError, Record, Ref, Then,
-    frame::{HEADER, Header},
+    frame::{self, HEADER, Header},
     log::{Settings, State},
     record::Written,
     segments::{self, Segments},
 };
-use crate::secret::{Keys, RecordKey};
+use crate::secret::{Keys, RecordKey, SegmentKey};
 
 /// Bytes that are written together at the most.
 const TOGETHER: usize = 8 << 20;
@@ -26,10 +27,18 @@ const TOGETHER: usize = 8 << 20;
 const FORGOTTEN: usize = 10_000;
 /// How long they wait for one.
 const FLUSH: Duration = Duration::from_millis(100);
+/// So many requests that shared a sync are a crowd.
+const CROWD: usize = 4;
+/// How long a crowd's next sync is put off, so that more share it: a sync takes as much of a core as several requests do, whoever
+/// waits for it.
+const GATHER: Duration = Duration::from_micros(150);
 /// How long to wait before what could not be written is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// Bytes at most that are written to see whether it can be.
 const PROBE: usize = 64 << 10;
+/// Room that is made in a file beyond what is written to it: at least, and at most. To overwrite zeros and to sync that takes a
+/// fraction of the time of growing the file, which a file system has to write down as well.
+const ROOM: std::ops::RangeInclusive<u64> = 64 << 10..=4 << 20;
 
 /// What the thread is asked for.
 pub(super) enum Request {
@@ -55,16 +64,26 @@ pub(super) struct Writer {
     ended: Vec<Ref>,
     /// Bytes that could not be written last, at most [`PROBE`].
     refused: usize,
+    /// Whether the last sync was a crowd's.
+    is_crowded: bool,
 }
 
 /// The file that is written to.
 struct Current {
     segment: u32,
     file: Option<File>,
-    header: Header,
+    key: SegmentKey,
     /// Where what is safe ends.
     length: u64,
+    /// Where the room ends that was made.
+    room: u64,
     next_frame: u64,
+}
+
+impl Current {
+    fn without_file(segment: u32, key: SegmentKey) -> Self {
+        Self { segment, file: None, key, length: 0, room: 0, next_frame: 0 }
+    }
 }
 
 /// A write that waits for its batch.
@@ -85,35 +104,37 @@ impl Writer {
         let mut fingerprint = [0; 16];
         let text = keys.fingerprint().as_bytes();
         fingerprint[..text.len().min(16)].copy_from_slice(&text[..text.len().min(16)]);
-        let header = Header { fingerprint, nonce: [0; 16] };
+        let key = keys.record_key();
+        let current = Current::without_file(first, key.of_segment([0; 16]));
         Self {
             folder,
-            key: keys.record_key(),
+            key,
             fingerprint,
             settings,
             state,
             segments: Segments::default(),
             replayed: false,
-            current: Current { segment: first, file: None, header, length: 0, next_frame: 0 },
+            current,
             ended: Vec::new(),
             refused: 0,
+            is_crowded: false,
         }
     }
 
     /// Makes sure that there is a file to write to. What it is called is safe before anything in it is.
     pub(super) fn ensure_file(&mut self) -> io::Result<&File> {
         if self.current.file.is_none() {
-            let (file, header) = self.next_free_file()?;
+            let (file, key) = self.next_free_file()?;
             let segment = self.current.segment;
             self.segments.add(segment);
-            self.current =
-                Current { segment, file: Some(file), header, length: HEADER as u64, next_frame: 0 };
+            let length = HEADER as u64;
+            self.current = Current { segment, file: Some(file), key, length, room: length, next_frame: 0 };
         }
         self.current.file.as_ref().ok_or_else(|| ErrorKind::NotFound.into())
     }
 
     /// The file of the current number, or of the next one that is not taken by anything.
-    fn next_free_file(&mut self) -> io::Result<(File, Header)> {
+    fn next_free_file(&mut self) -> io::Result<(File, SegmentKey)> {
         loop {
             let path = segments::path(&self.folder, self.current.segment);
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
@@ -125,7 +146,7 @@ impl Writer {
         }
     }
 
-    fn begin(&self, file: File) -> io::Result<(File, Header)> {
+    fn begin(&self, file: File) -> io::Result<(File, SegmentKey)> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(io::Error::other)?;
         let header = Header { fingerprint: self.fingerprint, nonce };
@@ -134,7 +155,7 @@ impl Writer {
             file.sync_all()?;
             File::open(&self.folder)?.sync_all()?;
         }
-        Ok((file, header))
+        Ok((file, self.key.of_segment(nonce)))
     }
 
     /// Until nobody can ask any more.
@@ -151,6 +172,7 @@ impl Writer {
         if !self.ended.is_empty() {
             self.serve(None, requests);
         }
+        self.close_file();
     }
 
     /// The next request. While something is owed or wrong, not for ever.
@@ -164,6 +186,10 @@ impl Writer {
 
     /// Writes a request and all that have come meanwhile, and what is to be let go, together.
     fn serve(&mut self, first: Option<Request>, requests: &mpsc::Receiver<Request>) {
+        if self.is_crowded {
+            // Nobody has to wake it for each that comes.
+            thread::sleep(GATHER);
+        }
         let ready = self.ensure_file().map(|_| ());
         let (mut buffer, mut waiting) = (Vec::new(), Vec::new());
         let mut next = first;
@@ -173,6 +199,7 @@ impl Writer {
         }
         let ended = std::mem::take(&mut self.ended);
         self.put_ended(&ended, &mut buffer);
+        self.is_crowded = self.settings.sync && waiting.len() >= CROWD;
         let probing = waiting.is_empty() && !self.is_well();
         if probing {
             self.put_probe(&mut buffer);
@@ -213,7 +240,7 @@ impl Writer {
     }
 
     fn put(&mut self, plain: &[u8], buffer: &mut Vec<u8>) {
-        self.current.header.put(&self.key, self.current.next_frame, plain, buffer);
+        frame::put(&self.current.key, self.current.next_frame, plain, buffer);
         self.current.next_frame += 1;
     }
 
@@ -237,17 +264,34 @@ impl Writer {
     /// system has failed to sync once, it may report as synced the next time.
     fn append(&mut self, buffer: &[u8], sync: bool) -> io::Result<()> {
         let length = self.current.length;
+        let end = length + buffer.len() as u64;
         let file = self.ensure_file()?;
         let written = file.write_all_at(buffer, length);
+        self.current.room = self.current.room.max(end);
+        if sync && self.current.room == end {
+            self.make_room();
+        }
+        let file = self.ensure_file()?;
         let written = written.and_then(|()| if sync { file.sync_data() } else { Ok(()) });
         if written.is_err() {
             // Where even this fails, what is left over is read as damage and holds nothing that was answered.
             let _ = file.set_len(length);
             self.give_up_file();
         } else {
-            self.current.length += buffer.len() as u64;
+            self.current.length = end;
         }
         written
+    }
+
+    /// Makes room behind what is written, in proportion to it. Where there is none, the file grows as it is written.
+    fn make_room(&mut self) {
+        let (from, most) = (self.current.room, self.settings.file_bytes);
+        let room = from.clamp(*ROOM.start(), *ROOM.end()).min(most.saturating_sub(from));
+        if let Some(file) = &self.current.file
+            && file.write_all_at(&vec![0; usize::try_from(room).unwrap_or_default()], from).is_ok()
+        {
+            self.current.room += room;
+        }
     }
 
     /// A file in which nothing was written goes: trying again and again must not fill what room there is.
@@ -261,8 +305,18 @@ impl Writer {
     }
 
     fn next_file(&mut self) {
+        self.close_file();
         self.current.segment += 1;
-        self.current.file = None;
+    }
+
+    /// The file ends where what was written ends.
+    fn close_file(&mut self) {
+        if let Some(file) = self.current.file.take()
+            && self.current.room > self.current.length
+        {
+            // Where it fails, a start does it.
+            let _ = file.set_len(self.current.length);
+        }
     }
 
     fn wrote(&mut self, waiting: Vec<Waiting>) {

@@ -10,7 +10,6 @@ use crate::job::Cause;
 pub(super) struct Counts {
     pub(super) total: usize,
     pub(super) by_priority: BTreeMap<u16, usize>,
-    pub(super) by_topic: BTreeMap<Arc<str>, usize>,
     /// Invalidations and evictions that wait after a failure.
     pub(super) suspended: usize,
     /// Jobs that wait because nobody knows what the copies of their resource type are called.
@@ -22,28 +21,26 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn add(&mut self, entry: &Entry) {
         self.total += 1;
-        *self.by_priority.entry(entry.job.priority).or_default() += 1;
-        *self.by_topic.entry(entry.job.topic.clone()).or_default() += 1;
+        *self.by_priority.entry(entry.priority).or_default() += 1;
         self.suspended += usize::from(entry.is_suspended());
-        if entry.cause == Some(Cause::NoResource) {
-            *self.without_resource.entry(entry.job.entity.resource_type.clone()).or_default() += 1;
+        if entry.cause() == Some(Cause::NoResource) {
+            *self.without_resource.entry(entry.unpacked().resource_type.into()).or_default() += 1;
         }
-        for cache in &entry.waits_for {
-            self.owed.entry(cache.clone()).or_default().add(entry.bytes);
+        for cache in entry.waits_for() {
+            self.owed.entry(cache.clone()).or_default().add(entry.bytes());
         }
     }
 
     pub(super) fn subtract(&mut self, entry: &Entry) {
         self.total -= 1;
-        decrement(&mut self.by_priority, &entry.job.priority);
-        decrement(&mut self.by_topic, &entry.job.topic);
+        decrement(&mut self.by_priority, &entry.priority);
         self.suspended -= usize::from(entry.is_suspended());
-        if entry.cause == Some(Cause::NoResource) {
-            decrement(&mut self.without_resource, &entry.job.entity.resource_type);
+        if entry.cause() == Some(Cause::NoResource) {
+            decrement(&mut self.without_resource, &Box::from(entry.unpacked().resource_type));
         }
-        for cache in &entry.waits_for {
+        for cache in entry.waits_for() {
             if let Some(owed) = self.owed.get_mut(cache)
-                && owed.subtract(entry.bytes)
+                && owed.subtract(entry.bytes())
             {
                 self.owed.remove(cache);
             }

@@ -12,6 +12,7 @@ use super::{
     entry::{Entry, Kept},
     letters::Letters,
     shelf::Shelf,
+    topics::Topics,
     view::{JobState, JobView},
 };
 use crate::{
@@ -61,29 +62,30 @@ impl Ended {
     }
 
     /// A job has come to its end. Returns what the journal may let go: the job, or the dead letters that have to make room.
-    pub(super) fn end(&mut self, entry: Entry, state: JobState, now: Timestamp) -> Kept {
-        let view = JobView { state, finished_at: Some(now), ..entry.view() };
+    pub(super) fn end(&mut self, entry: &Entry, topics: &Topics, state: JobState, now: Timestamp) -> Kept {
+        let view = JobView { state, finished_at: Some(now), ..entry.view(topics) };
         for watching in self.watches.remove(&view.id).unwrap_or_default() {
             watching.tell(&view);
         }
+        let kept = entry.kept();
         if state == JobState::Dead {
-            let Entry { job, kept, bytes, .. } = entry;
+            let (job, bytes) = (Arc::new(entry.job(topics)), entry.bytes());
             return self.letters.put(view, DeadLetter { job, kept, bytes, being_kept: false });
         }
         self.finished.put(view, (), 0);
-        entry.kept
+        kept
     }
 
     /// A job's work goes on in another; whoever still waits for it now waits for that one.
-    pub(super) fn superseded(&mut self, entry: &Entry, by: JobId, now: Timestamp) {
-        if let Some(watching) = self.watches.remove(&entry.job.id) {
+    pub(super) fn superseded(&mut self, view: JobView, by: JobId, now: Timestamp) {
+        if let Some(watching) = self.watches.remove(&view.id) {
             let still = watching.into_iter().filter(|watching| !watching.ends.is_closed());
             let by = self.watches.entry(by).or_default();
             by.retain(|watching| !watching.ends.is_closed());
             by.extend(still);
         }
         let (state, finished_at, superseded_by) = (JobState::Superseded, Some(now), Some(by));
-        self.finished.put(JobView { state, finished_at, superseded_by, ..entry.view() }, (), 0);
+        self.finished.put(JobView { state, finished_at, superseded_by, ..view }, (), 0);
     }
 
     /// Watches these jobs, none of which has ended but by being superseded among themselves.

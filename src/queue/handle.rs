@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::{
     Attempt, JobState, JobView, Outcome, Owed, Pushed, QueueLimits, QueueView, Room, Settled, Watch,
-    entry::Entry, state::State,
+    state::State,
 };
 use crate::{
     clock::Clock,
@@ -49,7 +49,7 @@ impl Queue {
 
     /// Queues a job again that was done, with all that the journal still keeps of it.
     pub fn push_again(&self, job: Job, kept: Vec<Ref>) {
-        self.lock().push(job, kept.into(), &self.clock);
+        self.lock().push(job, kept.into(), self.clock.tick(), &self.clock);
         self.ready.notify_one();
     }
 
@@ -66,9 +66,10 @@ impl Queue {
         jobs: impl IntoIterator<Item = (Job, Ref)>,
         then: impl FnOnce(&mut State, Vec<Pushed>) -> T,
     ) -> T {
+        let now = self.clock.tick();
         let mut state = self.lock();
-        let pushed =
-            jobs.into_iter().map(|(job, kept)| state.push(job, smallvec![kept], &self.clock)).collect();
+        let push = |(job, kept)| state.push(job, smallvec![kept], now, &self.clock);
+        let pushed = jobs.into_iter().map(push).collect();
         let result = then(&mut state, pushed);
         drop(state);
         self.ready.notify_one();
@@ -106,12 +107,27 @@ impl Queue {
     /// Gives a job back. `segment` is where the journal keeps its follow-ups, which are let in however full the queue is;
     /// `jitter`, 0 to 1, spreads retries.
     pub fn settle(&self, id: JobId, outcome: Outcome, segment: u32, jitter: f64) -> Settled {
+        let mut settled = self.settle_all([(id, outcome)], segment, || jitter);
+        settled.remove(0)
+    }
+
+    /// Gives jobs back together, as [`Queue::settle`] does one; in the same order, what became of each.
+    pub fn settle_all(
+        &self,
+        all: impl IntoIterator<Item = (JobId, Outcome)>,
+        segment: u32,
+        mut jitter: impl FnMut() -> f64,
+    ) -> Vec<Settled> {
+        let now = self.clock.tick();
         let mut state = self.lock();
-        for job in outcome.follow_ups() {
-            let (job, kept) = kept_first((job.clone(), segment));
-            state.push(job, smallvec![kept], &self.clock);
-        }
-        let settled = state.settle(id, outcome, &self.limits.retry, jitter, &self.clock);
+        let settle = |(id, outcome): (JobId, Outcome)| {
+            for job in outcome.follow_ups() {
+                let (job, kept) = kept_first((job.clone(), segment));
+                state.push(job, smallvec![kept], now, &self.clock);
+            }
+            state.settle(id, outcome, &self.limits.retry, jitter(), &self.clock)
+        };
+        let settled = all.into_iter().map(settle).collect();
         drop(state);
         self.ready.notify_one();
         self.settled.notify_waiters();
@@ -140,7 +156,8 @@ impl Queue {
     /// A job, queued, running, dead, or finished a bounded while ago.
     pub fn job(&self, id: JobId) -> Option<JobView> {
         let state = self.lock();
-        state.schedule.get(id).map(Entry::view).or_else(|| state.ended.job(id).cloned())
+        let entry = state.schedule.get(id).map(|entry| state.schedule.view(entry));
+        entry.or_else(|| state.ended.job(id).cloned())
     }
 
     /// Up to `limit` jobs with ids after `after`, oldest first, of one state or of all.
@@ -148,12 +165,11 @@ impl Queue {
         let state = self.lock();
         let mut views = state.ended.jobs(only, after, limit);
         if only == Some(JobState::Running) {
-            let running =
-                state.schedule.running().filter(|entry| after.is_none_or(|after| entry.job.id > after));
-            views.extend(running.map(Entry::view));
+            let running = state.schedule.running().filter(|entry| after.is_none_or(|after| entry.id > after));
+            views.extend(running.map(|entry| state.schedule.view(entry)));
         } else if only.is_none_or(|only| only == JobState::Queued) {
             let waiting = state.schedule.after(after).filter(|entry| only.is_none() || !entry.running);
-            views.extend(waiting.take(limit).map(Entry::view));
+            views.extend(waiting.take(limit).map(|entry| state.schedule.view(entry)));
         }
         drop(state);
         views.sort_unstable_by_key(|view| view.id);
@@ -190,7 +206,7 @@ impl Queue {
             suspended: state.schedule.suspended(),
             owed: state.schedule.owed(),
             by_priority: queued.by_priority.clone(),
-            by_topic: queued.by_topic.clone(),
+            by_topic: state.schedule.topics().queued(),
             oldest_age: oldest_by_priority.values().max().copied().unwrap_or(Duration::ZERO),
             oldest_by_priority,
         }

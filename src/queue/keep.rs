@@ -2,7 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{JobView, Queue, ended::DeadLetter, entry::Entry, letters::death_of, state::State};
+use super::{
+    JobView, Queue,
+    ended::DeadLetter,
+    entry::{Entry, Kept},
+    letters::death_of,
+    state::State,
+    topics::Topics,
+};
 use crate::{
     job::{Death, Job},
     journal::Ref,
@@ -29,10 +36,12 @@ impl Queue {
     pub fn to_keep_anew(&self, sparse: Option<u32>, limit: usize) -> Vec<KeepAnew> {
         let mut state = self.lock();
         let State { schedule, ended, .. } = &mut *state;
-        let mut anew: Vec<KeepAnew> = schedule.take_crowded().into_iter().map(KeepAnew::of_entry).collect();
+        let crowded = schedule.take_crowded();
+        let of_entry = |entry: &Entry| KeepAnew::of_entry(entry, schedule.topics());
+        let mut anew: Vec<KeepAnew> = schedule.waiting(&crowded).map(of_entry).collect();
         if let Some(segment) = sparse {
             let waiting = schedule.kept_in(segment).filter(|entry| !entry.running);
-            anew.extend(waiting.take(limit).map(KeepAnew::of_entry));
+            anew.extend(waiting.take(limit).map(of_entry));
             anew.extend(ended.letters.keep_anew_in(segment).take(limit));
         }
         anew
@@ -44,19 +53,14 @@ impl Queue {
         let id = anew.job.id;
         let mut state = self.lock();
         let State { schedule, ended, .. } = &mut *state;
-        let waiting = schedule.get_mut(id).filter(|entry| !entry.running).map(|entry| &mut entry.kept);
-        let kept = match waiting {
-            Some(kept) => Some(kept),
-            None => ended.letters.is_kept(id),
-        };
-        // Nothing may be let go twice: whoever was faster has what was kept before.
-        match kept.filter(|kept| anew.kept.iter().all(|old| kept.contains(old))) {
-            None => vec![new],
-            Some(kept) => {
-                kept.retain(|kept| !anew.kept.contains(kept));
-                kept.push(new);
-                anew.kept.clone()
+        match schedule.get_mut(id).filter(|entry| !entry.running) {
+            Some(entry) => {
+                let mut kept = entry.kept();
+                let let_go = anew.take_over(&mut kept, new);
+                entry.set_kept(kept);
+                let_go
             }
+            None => ended.letters.is_kept(id).map_or_else(|| vec![new], |kept| anew.take_over(kept, new)),
         }
     }
 
@@ -73,8 +77,18 @@ impl KeepAnew {
     }
 
     /// A job that still has work to do, were it only to evict its copy: it is kept as one that is to be done.
-    pub(super) fn of_entry(entry: &Entry) -> Self {
-        Self { job: entry.job.clone(), dead: None, kept: entry.kept.to_vec() }
+    pub(super) fn of_entry(entry: &Entry, topics: &Topics) -> Self {
+        Self { job: Arc::new(entry.job(topics)), dead: None, kept: entry.kept().into_vec() }
+    }
+
+    /// Returns what the journal may let go. Nothing may be let go twice: whoever was faster has what was kept before.
+    fn take_over(&self, kept: &mut Kept, new: Ref) -> Vec<Ref> {
+        if !self.kept.iter().all(|old| kept.contains(old)) {
+            return vec![new];
+        }
+        kept.retain(|kept| !self.kept.contains(kept));
+        kept.push(new);
+        self.kept.clone()
     }
 
     pub(super) fn of_letter(view: &JobView, letter: &DeadLetter) -> Self {

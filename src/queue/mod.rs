@@ -6,8 +6,10 @@ mod entry;
 mod find;
 mod handle;
 mod keep;
+mod lane;
 mod letters;
 mod merge;
+mod packed;
 mod reserve;
 mod retry;
 mod schedule;
@@ -15,6 +17,7 @@ mod shelf;
 mod state;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod view;
 
 pub use ended::Watch;

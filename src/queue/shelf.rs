@@ -1,16 +1,22 @@
 //! A bounded number of jobs that have ended, by id; the longest kept make room for new ones.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Bound,
+};
 
 use super::view::JobView;
 use crate::job::JobId;
+
+/// Places that may be left before they are cleared away.
+const LEFT: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Shelf<T> {
     keep: usize,
     jobs: BTreeMap<JobId, Kept<T>>,
-    /// By when they were put there.
-    order: BTreeMap<u64, JobId>,
+    /// By when they were put there; of one that has been taken since, or was put there again, the place is left.
+    order: VecDeque<(u64, JobId)>,
     next: u64,
     bytes: usize,
     max_bytes: usize,
@@ -26,7 +32,7 @@ struct Kept<T> {
 
 impl<T> Shelf<T> {
     pub(super) fn new(keep: usize, max_bytes: usize) -> Self {
-        Self { keep, jobs: BTreeMap::new(), order: BTreeMap::new(), next: 0, bytes: 0, max_bytes }
+        Self { keep, jobs: BTreeMap::new(), order: VecDeque::new(), next: 0, bytes: 0, max_bytes }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -56,19 +62,23 @@ impl<T> Shelf<T> {
         let (id, place) = (view.id, self.next);
         let mut gone: Vec<_> = self.take(id).into_iter().collect();
         self.next += 1;
-        self.order.insert(place, id);
+        self.order.push_back((place, id));
         self.bytes += bytes;
         self.jobs.insert(id, Kept { view, what, bytes, place });
         while self.jobs.len() > self.keep || (self.bytes > self.max_bytes && self.jobs.len() > 1) {
-            let Some((_, oldest)) = self.order.pop_first() else { break };
-            gone.extend(self.take(oldest));
+            let Some((place, oldest)) = self.order.pop_front() else { break };
+            if self.jobs.get(&oldest).is_some_and(|kept| kept.place == place) {
+                gone.extend(self.take(oldest));
+            }
+        }
+        if self.order.len() > 2 * self.jobs.len() + LEFT {
+            self.order.retain(|(place, id)| self.jobs.get(id).is_some_and(|kept| kept.place == *place));
         }
         gone
     }
 
     pub(super) fn take(&mut self, id: JobId) -> Option<(JobView, T)> {
-        let Kept { view, what, bytes, place } = self.jobs.remove(&id)?;
-        self.order.remove(&place);
+        let Kept { view, what, bytes, .. } = self.jobs.remove(&id)?;
         self.bytes -= bytes;
         Some((view, what))
     }

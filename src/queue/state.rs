@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clause::{Clause, holds},
-    clock::Clock,
+    clock::{Clock, Tick},
     fan_out::FanOut,
     job::{Death, Job, JobId},
     journal::Ref,
@@ -35,19 +35,21 @@ impl State {
         }
     }
 
-    pub(super) fn push(&mut self, job: Job, kept: Kept, clock: &Clock) -> Pushed {
-        let (id, superseded) = self.schedule.push(job, kept);
+    /// `now` is the clock's tick: many are pushed at once.
+    pub(super) fn push(&mut self, job: Job, kept: Kept, now: Tick, clock: &Clock) -> Pushed {
+        let (id, superseded) = self.schedule.push(job, kept, now);
         if let Some(entry) = &superseded {
-            self.ended.superseded(entry, id, clock.now());
+            self.ended.superseded(self.schedule.view(entry), id, clock.now());
         }
-        Pushed { id, supersedes: superseded.map(|entry| entry.job.id) }
+        Pushed { id, supersedes: superseded.map(|entry| entry.id) }
     }
 
     pub(super) fn put_dead(&mut self, job: Job, death: Death, kept: Ref) -> Kept {
         let mut entry = self.schedule.entry(job, smallvec![kept]);
-        entry.failures = death.attempts;
-        (entry.last_error, entry.cause) = (Some(death.error), Some(death.cause));
-        self.ended.end(entry, JobState::Dead, death.at)
+        let story = entry.story_mut();
+        story.failures = death.attempts;
+        (story.last_error, story.cause) = (Some(death.error), Some(death.cause));
+        self.ended.end(&entry, self.schedule.topics(), JobState::Dead, death.at)
     }
 
     pub(super) fn settle(
@@ -63,29 +65,30 @@ impl State {
             Outcome::Evicted { ending, .. } => {
                 self.end(id, ending.map_or(JobState::Done, Ending::state), None, clock)
             }
-            Outcome::Yield(fan_out) => {
-                self.wait(id, Duration::ZERO, clock, |entry| entry.fan_out = Some(Box::new(fan_out)))
-            }
+            Outcome::Yield(fan_out) => self.wait(id, Duration::ZERO, clock, |entry| {
+                entry.story_mut().fan_out = Some(Box::new(fan_out));
+            }),
             Outcome::Failed { error, cause, fan_out, waits_for } => {
-                let failures = self.schedule.get(id).map_or(0, |entry| entry.failures) + 1;
+                let failures = self.schedule.get(id).map_or(0, Entry::failures) + 1;
                 let max_attempts = retry.max_attempts;
                 if failures >= max_attempts && !holds(Clause::InvalidationsNeverDie) {
-                    let removes = |entry: &Entry| entry.job.job_type.fans_out();
+                    let removes = |entry: &Entry| entry.job_type.fans_out();
                     if self.schedule.get(id).is_some_and(removes) {
                         return self.end(id, JobState::Dead, fan_out, clock);
                     }
                 }
                 self.wait(id, retry.delay(failures, jitter), clock, |entry| {
-                    entry.failures = failures;
-                    (entry.last_error, entry.cause) = (Some(error.into()), Some(cause));
-                    entry.fan_out = fan_out.map(Box::new);
-                    entry.waits_for = waits_for;
+                    let story = entry.story_mut();
+                    story.failures = failures;
+                    (story.last_error, story.cause) = (Some(error.into()), Some(cause));
+                    story.fan_out = fan_out.map(Box::new);
+                    story.waits_for = waits_for;
                     // Only what records may give up; then its copy is to go (DESIGN 7, rule 8). One that waits for a cache
                     // has nothing left to do but that.
-                    if !entry.job.job_type.fans_out()
+                    if !entry.job_type.fans_out()
                         && entry.phase == Phase::Work
                         && failures >= max_attempts
-                        && entry.waits_for.is_empty()
+                        && entry.waits_for().is_empty()
                     {
                         entry.phase = Phase::Evict(Ending::Dead);
                     }
@@ -96,9 +99,10 @@ impl State {
 
     fn end(&mut self, id: JobId, to: JobState, fan_out: Option<FanOut>, clock: &Clock) -> Settled {
         let Some(mut entry) = self.schedule.remove(id) else { return Settled::new(to) };
-        entry.fan_out = fan_out.map(Box::new);
-        let id = entry.job.id;
-        let let_go = self.ended.end(entry, to, clock.now()).into_vec();
+        if fan_out.is_some() || entry.story().is_some() {
+            entry.story_mut().fan_out = fan_out.map(Box::new);
+        }
+        let let_go = self.ended.end(&entry, self.schedule.topics(), to, clock.now()).into_vec();
         let dead = (to == JobState::Dead).then(|| self.ended.letters.keep_anew(id)).flatten();
         Settled { state: to, let_go, dead }
     }
@@ -113,7 +117,7 @@ impl State {
         match self.schedule.requeue(id, clock.tick().after(delay), change) {
             None => Settled::new(JobState::Queued),
             Some((survivor, ended)) => {
-                self.ended.superseded(&ended, survivor, clock.now());
+                self.ended.superseded(self.schedule.view(&ended), survivor, clock.now());
                 Settled::new(JobState::Superseded)
             }
         }

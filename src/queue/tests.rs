@@ -327,7 +327,7 @@ fn a_full_queue_takes_nothing_of_a_request_but_lets_it_supersede() {
 #[test]
 fn a_queue_is_bounded_in_bytes_and_gives_them_back() {
     let retry = RetryPolicy { max_attempts: 2, base: Duration::ZERO, cap: Duration::ZERO };
-    let limits = QueueLimits { capacity: 10, max_bytes: 4096, finished: 1, aging: Aging::Strict, retry };
+    let limits = QueueLimits { capacity: 10, max_bytes: 3072, finished: 1, aging: Aging::Strict, retry };
     let queue = Arc::new(Queue::new(limits, Clock::start()));
     let big = |n| Job {
         entity: Entity { resource_type: "Posts".into(), id: "x".repeat(1024).into() },
@@ -353,7 +353,7 @@ fn kept(job: &Job) -> Ref {
 
 fn queue_in(schedule: &mut Schedule, job: Job) -> (JobId, Option<Entry>) {
     let kept = kept(&job);
-    schedule.push(job, smallvec::smallvec![kept])
+    schedule.push(job, smallvec::smallvec![kept], Tick(0))
 }
 
 /// With a payload of so many bytes.

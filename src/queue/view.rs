@@ -28,6 +28,10 @@ pub enum JobState {
 }
 
 impl JobState {
+    /// Every state, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Running, Self::Done, Self::Superseded, Self::Expired, Self::Dead];
+
     /// The word for it in answers, logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

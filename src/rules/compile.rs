@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Enricher, KeyField, Pattern, Rule, RuleProblem, RuleSet, Topic, check, follow_up};
+use super::{Enricher, KeyField, Pattern, Rule, RuleProblem, RuleSet, Topic, check, follow_up, memo::Memo};
 use crate::{
     config::rules::{EnricherEntry, JobRule, RulesConfig},
     event::{is_action_type, is_resource_type},
@@ -38,7 +38,8 @@ impl RuleSet {
         match (problems.0.is_empty(), compiled) {
             (true, (Some(rules), Some(topics), Some(follow_ups))) => {
                 let max_depth = config.max_depth;
-                let set = Self { rules, topics, follow_ups, max_depth, warnings: Vec::new() };
+                let warnings = Vec::new();
+                let set = Self { rules, topics, follow_ups, max_depth, warnings, memo: Memo::default() };
                 Ok(Self { warnings: check::warnings(&set, resources), ..set })
             }
             _ => Err(problems.0),

@@ -17,6 +17,7 @@ mod compile;
 mod field_template;
 mod follow_up;
 mod key_field;
+mod memo;
 mod pattern;
 mod payload_path;
 mod problem;
@@ -37,6 +38,8 @@ pub struct RuleSet {
     follow_ups: Vec<follow_up::Rule>,
     max_depth: u8,
     warnings: Vec<RuleProblem>,
+    /// Jobs by the types of an event: what the patterns have said before.
+    memo: memo::Memo,
 }
 
 /// Sends events to a topic.
@@ -80,19 +83,36 @@ impl RuleSet {
     /// the order of the rules. None: the event is ignored.
     pub fn route(&self, event: &Event) -> Vec<Route<'_>> {
         let (action_type, resource_type) = (&*event.action_type, &*event.entity.resource_type);
-        let topics = self.topics_of(action_type, resource_type);
-        topics.filter_map(|topic| topic.route(action_type, resource_type)).collect()
+        let found = self.memo.get(action_type, resource_type, || self.find(action_type, resource_type));
+        let route = |(topic, enricher): &(usize, usize)| {
+            let topic = &self.topics[*topic];
+            Route { topic: &topic.name, enricher: &topic.enrichers[*enricher] }
+        };
+        found.iter().map(route).collect()
+    }
+
+    /// The jobs that such events ask for, as the patterns say.
+    fn find(&self, action_type: &str, resource_type: &str) -> memo::Found {
+        let topics = self.places_of(action_type, resource_type).into_iter();
+        let enriched = topics.filter_map(|topic| {
+            self.topics[topic].winner(action_type, resource_type).map(|enricher| (topic, enricher))
+        });
+        enriched.collect()
     }
 
     /// The topics that rules send such events to, in the order of the rules.
     fn topics_of(&self, action_type: &str, resource_type: &str) -> impl Iterator<Item = &Topic> {
+        self.places_of(action_type, resource_type).into_iter().map(|topic| &self.topics[topic])
+    }
+
+    fn places_of(&self, action_type: &str, resource_type: &str) -> Vec<usize> {
         let mut topics: Vec<usize> = Vec::new();
         for rule in &self.rules {
             if !topics.contains(&rule.topic) && rule.matches(action_type, resource_type) {
                 topics.push(rule.topic);
             }
         }
-        topics.into_iter().map(|topic| &self.topics[topic])
+        topics
     }
 
     /// What is allowed and yet hardly meant: topics and follow-ups that come to nothing.
@@ -114,11 +134,6 @@ impl RuleSet {
 }
 
 impl Topic {
-    fn route(&self, action_type: &str, resource_type: &str) -> Option<Route<'_>> {
-        let enricher = &self.enrichers[self.winner(action_type, resource_type)?];
-        Some(Route { topic: &self.name, enricher })
-    }
-
     /// The place of the entry that makes the job: the first that matches.
     fn winner(&self, action_type: &str, resource_type: &str) -> Option<usize> {
         self.enrichers.iter().position(|enricher| enricher.matches(action_type, resource_type))

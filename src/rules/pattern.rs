@@ -54,7 +54,10 @@ impl Pattern {
 
     /// Whether it matches the whole value.
     pub(super) fn matches(&self, value: &str) -> bool {
-        self.regex.is_match(value)
+        match &self.values {
+            Some(values) => values.contains(value),
+            None => self.regex.is_match(value),
+        }
     }
 
     /// Every value that it matches, where these are few.

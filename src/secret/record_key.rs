@@ -1,31 +1,80 @@
 //! The key that journal records are sealed with.
 
+use chacha20::hchacha;
 use chacha20poly1305::{
-    KeyInit, XChaCha20Poly1305, XNonce,
-    aead::{Aead, Payload},
+    ChaCha20Poly1305, KeyInit,
+    aead::{Aead, AeadInOut, Payload},
 };
+use zeroize::Zeroizing;
 
 /// Seals and opens records of a journal. It does not print.
 #[derive(Clone)]
-pub struct RecordKey(XChaCha20Poly1305);
+pub struct RecordKey(Zeroizing<[u8; 32]>);
+
+/// What seals and opens the records of one part of a journal, by their numbers. It does not print.
+#[derive(Clone)]
+pub struct SegmentKey(ChaCha20Poly1305);
 
 /// Bytes that sealing adds.
 pub const SEAL_BYTES: usize = 16;
 
 impl RecordKey {
     pub(super) fn new(key: [u8; 32]) -> Self {
-        Self(XChaCha20Poly1305::new(&key.into()))
+        Self(key.into())
     }
 
-    /// Seals a record. No nonce may be used twice.
-    pub fn seal(&self, nonce: [u8; 24], plain: &[u8]) -> Vec<u8> {
-        self.0
-            .encrypt(&XNonce::from(nonce), Payload::from(plain))
-            .expect("a record is far below the cipher's 256 GiB, its only limit")
+    /// The key of a part whose random number is this. With it a record is sealed as XChaCha20-Poly1305 seals it whose nonce
+    /// is that number and the record's own; what the two have in common is reckoned once.
+    pub fn of_segment(&self, nonce: [u8; 16]) -> SegmentKey {
+        let key =
+            Zeroizing::new(<[u8; 32]>::from(hchacha::<chacha20::R20>(&(*self.0).into(), &nonce.into())));
+        SegmentKey(ChaCha20Poly1305::new(&(*key).into()))
+    }
+}
+
+impl SegmentKey {
+    /// Seals in its place what stands in `out` from `from` on. No number may be used twice.
+    pub fn seal(&self, number: u64, out: &mut Vec<u8>, from: usize) {
+        let plain = &mut out[from..];
+        let tag = self
+            .0
+            .encrypt_inout_detached(&nonce_of(number).into(), &[], plain.into())
+            .expect("a record is far below the cipher's 256 GiB, its only limit");
+        out.extend_from_slice(&tag);
     }
 
     /// Opens a record; `None` where it was altered or sealed under another secret.
-    pub fn open(&self, nonce: [u8; 24], sealed: &[u8]) -> Option<Vec<u8>> {
-        self.0.decrypt(&XNonce::from(nonce), Payload::from(sealed)).ok()
+    pub fn open(&self, number: u64, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.0.decrypt(&nonce_of(number).into(), Payload::from(sealed)).ok()
+    }
+}
+
+/// The rest of XChaCha20-Poly1305's nonce, as the inner cipher takes it.
+fn nonce_of(number: u64) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    nonce[4..].copy_from_slice(&number.to_le_bytes());
+    nonce
+}
+
+#[cfg(test)]
+mod tests {
+    use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_sealed_as_by_the_whole_cipher() {
+        let (key, part) = ([3; 32], [5; 16]);
+        let mut whole = [0; 24];
+        whole[..16].copy_from_slice(&part);
+        whole[16..].copy_from_slice(&7_u64.to_le_bytes());
+        let expected =
+            XChaCha20Poly1305::new(&key.into()).encrypt(&XNonce::from(whole), &b"a record"[..]).unwrap();
+        let mut out = b"before, a record".to_vec();
+        let key = RecordKey::new(key).of_segment(part);
+        key.seal(7, &mut out, 8);
+        assert_eq!(out, [b"before, ", &*expected].concat());
+        assert_eq!(key.open(7, &expected).unwrap(), b"a record");
+        assert_eq!(key.open(8, &expected), None);
     }
 }

@@ -57,6 +57,27 @@ async fn every_route_opens_to_the_one_scope_that_it_needs() {
 }
 
 #[tokio::test]
+async fn without_debug_lines_a_refused_request_is_told_with_its_id_and_key_and_a_taken_one_is_not() {
+    let filtered = json!({ "filter": "info", "format": "text" });
+    let mut app = TestApp::start(with_keys().with("log", filtered)).await;
+    app.use_key(Some(KEYS[0].1));
+    let headers = |id| [("content-type", "application/json"), ("x-request-id", id)];
+    let taken = app.send(Method::POST, "/v1/events", &headers("taken-1"), read(1, "alice").to_string()).await;
+    let refused = app.send(Method::POST, "/v1/events", &headers("refused-1"), "{}").await;
+    assert_eq!((taken.status, refused.status), (202, 422));
+    let told = crate::process::poll("the refused request is told", async || {
+        let output = app.process.output();
+        let line = output.lines().find(|line| line.contains("request refused"))?;
+        Some(line.to_owned())
+    });
+    let told = told.await;
+    for field in ["request_id=refused-1", "key=\"ingest-client\"", "status=422"] {
+        assert!(told.contains(field), "{told}");
+    }
+    assert!(!app.process.output().contains("taken-1"));
+}
+
+#[tokio::test]
 async fn who_is_refused_is_told_what_is_missing_and_nothing_is_taken() {
     let mut app = TestApp::start(with_keys()).await;
     let none = app.post_events(&read(42, "alice")).await;

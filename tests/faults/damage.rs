@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::Write,
+    os::unix::fs::FileExt,
     path::Path,
     process::Command,
 };
@@ -17,21 +17,26 @@ use crate::{
 const POSTS: usize = 30;
 /// Bytes of a journal file's header: magic, fingerprint, nonce, checksum.
 const HEADER: usize = 44;
+/// What a record begins with: a mark, its length, number and checksum.
+const MARK: &[u8] = b"\xdeCJ\x01";
+const PREFIX: usize = 4 + 4 + 8 + 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_torn_last_record_costs_nothing_that_was_answered_and_is_told_once() {
     let (world, file) = with_a_journal().await;
     let whole = fs::read(&file).unwrap();
-    // The beginning of another record, as a crash leaves it.
-    let mut torn = OpenOptions::new().append(true).open(&file).unwrap();
-    torn.write_all(&whole[HEADER..HEADER + 90]).unwrap();
+    let end = end_of_records(&whole);
+    // The beginning of another record, as a crash leaves it. A zero at its end would not be told from room.
+    let length = (80..=90).rev().find(|length| whole[HEADER + length - 1] != 0).unwrap();
+    let torn = OpenOptions::new().write(true).open(&file).unwrap();
+    torn.write_all_at(&whole[HEADER..HEADER + length], end as u64).unwrap();
     fs::write(world.setup.journal().join("notes.txt"), "mine").unwrap();
 
     world.heal();
     let service = Service::ready(&world.setup).await;
     let line = "ends in a record that was not written to its end";
     let told = (service.logged(line, "from"), service.logged(line, "bytes"));
-    assert_eq!(told, (Some(whole.len()), Some(90)));
+    assert_eq!(told, (Some(end), Some(length)));
     assert!(service.process.output().contains("notes.txt"), "a file that is none of ours is told");
     service.wait_until_done().await;
     world.ledger.assert_all_done(&service, "torn last record").await;
@@ -44,7 +49,7 @@ async fn a_torn_last_record_costs_nothing_that_was_answered_and_is_told_once() {
 async fn a_flipped_bit_costs_one_record_is_told_to_the_byte_and_a_copy_is_kept() {
     let (world, file) = with_a_journal().await;
     let mut bytes = fs::read(&file).unwrap();
-    let middle = bytes.len() / 2;
+    let middle = end_of_records(&bytes) / 2;
     bytes[middle] ^= 0x10;
     fs::write(&file, &bytes).unwrap();
     let journal = world.setup.journal();
@@ -119,6 +124,16 @@ async fn with_a_journal() -> (World, Box<Path>) {
     service.process.kill();
     let file = world.setup.journal_files().pop().unwrap();
     (world, file.into_boxed_path())
+}
+
+/// Where the records of a journal's file end, and the room begins that the process had made and not filled.
+fn end_of_records(bytes: &[u8]) -> usize {
+    let mut at = HEADER;
+    while bytes[at..].starts_with(MARK) {
+        let length: [u8; 4] = bytes[at + MARK.len()..][..4].try_into().unwrap();
+        at += PREFIX + u32::from_le_bytes(length) as usize;
+    }
+    at
 }
 
 /// What a decache says that does not start.

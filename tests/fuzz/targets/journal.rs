@@ -142,10 +142,8 @@ fn header(nonce: &[u8; 16]) -> Vec<u8> {
 
 /// As `journal::frame` writes it: without it no random record would be more than refused.
 fn put(segment: &mut Vec<u8>, nonce: &[u8; 16], number: u64, plain: &[u8]) {
-    let mut full = [0; 24];
-    full[..16].copy_from_slice(nonce);
-    full[16..].copy_from_slice(&number.to_le_bytes());
-    let sealed = keys().record_key().seal(full, plain);
+    let mut sealed = plain.to_vec();
+    keys().record_key().of_segment(*nonce).seal(number, &mut sealed, 0);
     let mut frame = u32::try_from(sealed.len()).expect("a small record").to_le_bytes().to_vec();
     frame.extend_from_slice(&number.to_le_bytes());
     let mut crc = crc32fast::Hasher::new();
