@@ -8,10 +8,12 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+
+use service::{Service, Target, Unreached};
 
 use crate::{
     app::{self, App, Reloading},
@@ -30,8 +32,17 @@ pub struct Cli {
     command: Option<Command>,
 }
 
+mod completions;
+mod dead;
+mod demo;
 mod explain;
+mod holders;
+mod invalidate;
+mod pages;
 mod reconcile;
+mod service;
+mod status;
+mod table;
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -44,10 +55,46 @@ enum Command {
     /// Compares index and caches: copies that no relationship tracks are recorded or evicted, relationships without a
     /// copy are dropped.
     Reconcile(reconcile::Options),
+    /// Runs a service with an API and users beside it, to be looked at in a browser; all of it goes at the end.
+    Demo(demo::Options),
     /// Reads an API key from standard input and prints its hash for `auth.keys`.
     HashKey,
     /// Asks the running service whether it takes events; exits with 1 where it does not.
     Healthcheck,
+    /// Asks a running service who holds an entity.
+    Holders(Asking<holders::Options>),
+    /// Has a running service remove every copy of entities.
+    Invalidate(Asking<invalidate::Options>),
+    /// Lists the dead letters of a running service, tries them again or discards them.
+    Dead(Asking<dead::Options>),
+    /// Asks a running service how it is and what waits; exits with 1 where it takes no events.
+    Status(Asking<status::Options>),
+    /// Prints what makes a shell complete commands and options.
+    Completions(completions::Options),
+}
+
+/// A command that asks a running service.
+#[derive(Args, Debug)]
+struct Asking<O: Args> {
+    #[command(flatten)]
+    options: O,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// The work was accepted and is not done yet.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unfinished(String);
+
+/// What a process exits with after an error: 3 where a running service was to be asked and gave no answer, 4 where it has
+/// accepted the work and not done it in time, 1 in any other case. Mistakes in arguments are clap's, which exits with 2.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    match () {
+        () if error.is::<Unreached>() => 3,
+        () if error.is::<Unfinished>() => 4,
+        () => 1,
+    }
 }
 
 impl Cli {
@@ -62,9 +109,28 @@ impl Cli {
             Command::Check => check(&load(config)?),
             Command::Explain(options) => explain::run(&load(config)?, &options),
             Command::Reconcile(options) => reconcile::run(&load(config)?, &options),
+            Command::Demo(options) => demo::run(&options),
             Command::HashKey => print_hash(),
             Command::Healthcheck => healthcheck(&load(config)?),
+            Command::Holders(it) => it.ask(config, holders::run),
+            Command::Invalidate(it) => it.ask(config, invalidate::run),
+            Command::Dead(it) => it.ask(config, dead::run),
+            Command::Status(it) => it.ask(config, status::run),
+            Command::Completions(options) => completions::run(&options),
         }
+    }
+}
+
+impl<O: Args> Asking<O> {
+    /// The configuration is read only where it has to say where the service is.
+    fn ask(
+        &self,
+        config: Option<&Path>,
+        run: impl AsyncFnOnce(&Service, &O) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let service = self.target.service(|| Ok(load(config)?.config.server))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(run(&service, &self.options))
     }
 }
 
@@ -192,4 +258,13 @@ fn reachable(bind: SocketAddr) -> SocketAddr {
 
 fn say(line: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{line}").context("standard output")
+}
+
+/// Says lines. Who reads only the first of them (`head`) has had what they wanted.
+fn say_all(lines: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
+    let text: String = lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect();
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("standard output"),
+    }
 }

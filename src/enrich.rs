@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     clause::{Clause, holds},
+    clock::Timestamp,
     event::{AccessToken, Entity, Event, EventError},
     job::{Accepted, CopyHeld, Job, JobId, JobKey, JobType},
     resource::{Resource, Resources},
@@ -48,7 +49,7 @@ impl Enrichment<'_> {
         let job_type = properties.job_type;
         let Subject { entity, copy } = self.subject(event, job_type)?;
         let occurred_at = match job_type {
-            JobType::Cache => event.occurred_at,
+            JobType::Cache => self.read_began(event),
             JobType::Invalidate | JobType::Revoke => event.occurred_at.or(Some(at.now)),
         };
         let ready_at = at.tick.after(properties.due);
@@ -86,6 +87,13 @@ impl Enrichment<'_> {
             // Whatever the event is about: what goes is all that the holder has.
             JobType::Revoke => Subject { entity: Job::of_holder(self.holder(event)?), copy: None },
         })
+    }
+
+    /// When a read began. A clock that is further ahead than clocks may be apart does not say: the read may have waited since
+    /// any time before its arrival.
+    fn read_began(&self, event: &Event) -> Option<Timestamp> {
+        let resource = self.resources.get(&event.entity.resource_type)?;
+        event.occurred_at.filter(|_| event.ahead <= resource.tolerance())
     }
 
     fn resource(&self, event: &Event) -> Result<&Resource, EventError> {

@@ -99,8 +99,9 @@ pub struct Event {
     pub user_id: Option<Box<str>>,
     /// For a read when the API began it, for a write when its commit returned. Never after the arrival.
     pub occurred_at: Option<Timestamp>,
-    /// `occurred_at` was in the future, and counts as of the arrival: the API's clock is ahead of this one.
-    pub from_future: bool,
+    /// How far `occurred_at` was in the future; it counts as of the arrival then. The API's clock is ahead of this one by at
+    /// least as much.
+    pub ahead: Duration,
     /// The key of a copy that is not the resource's template (a variant), with `{access_token}` in it.
     /// Checked against the resource's templates where the event is enriched; on a write it means nothing.
     pub cache_key: Option<Box<str>>,

@@ -68,9 +68,9 @@ pub struct Explanation {
 pub struct EventTold {
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<Box<str>>,
-    action_type: Box<str>,
-    resource_type: Box<str>,
-    entity_id: Box<str>,
+    pub(crate) action_type: Box<str>,
+    pub(crate) resource_type: Box<str>,
+    pub(crate) entity_id: Box<str>,
 }
 
 impl Explainer<'_> {

@@ -125,6 +125,12 @@ impl FanOut {
         self.wrapped && self.next >= self.began
     }
 
+    /// Where [`FanOut::advance`] would lead, so that the page there can be read ahead; `None` where the lap would be complete.
+    pub fn ahead(&self, next: Option<Position>) -> Option<Position> {
+        let mut lap = Self { next: self.next, began: self.began, wrapped: self.wrapped, ..Self::default() };
+        (!lap.advance(next)).then_some(lap.next)
+    }
+
     /// Starts a new lap from here: what is behind is visited again (DESIGN 7, rule 9), what is ahead first.
     pub fn restart(&mut self) {
         self.began = self.next;
@@ -154,6 +160,18 @@ mod tests {
         assert_eq!(lap.next(), Position(0));
         assert!(!lap.advance(Some(Position(499))));
         assert!(lap.advance(Some(Position(500))));
+    }
+
+    #[test]
+    fn what_is_read_ahead_is_what_comes_next() {
+        let mut lap = FanOut::default();
+        lap.advance(Some(Position(500)));
+        lap.restart();
+        for next in [Some(Position(900)), None, Some(Position(499)), Some(Position(500))] {
+            let ahead = lap.ahead(next);
+            let is_complete = lap.advance(next);
+            assert_eq!(ahead, (!is_complete).then_some(lap.next()));
+        }
     }
 
     #[test]

@@ -120,6 +120,11 @@ impl Health {
         is_news
     }
 
+    /// Whether the journal cannot be written.
+    pub fn is_journal_unwritable(&self) -> bool {
+        self.lock().unwritable.is_some()
+    }
+
     /// From now on no events are taken.
     pub fn stopping(&self) {
         self.lock().stopping = true;

@@ -76,6 +76,11 @@ impl HttpClient {
         Ok(Self { client, timeout, max_body })
     }
 
+    /// The same client with another patience.
+    pub fn within(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
+    }
+
     /// Sends a request without a body.
     ///
     /// # Errors

@@ -151,6 +151,11 @@ impl Ingest {
         self.resources.get(resource_type).is_some()
     }
 
+    /// The resource types that have an entry in the configuration.
+    pub fn resource_types(&self) -> impl Iterator<Item = &str> {
+        self.resources.iter().map(|(name, _)| name)
+    }
+
     /// Queues an invalidation for each entity. `wait` as in [`Ingest::accept`]; with what they did in all.
     ///
     /// # Errors
@@ -253,6 +258,7 @@ impl Ingest {
         let reserved =
             self.queue.reserve(&jobs).map_err(|Full| IngestError::Full { retry_after: RETRY_AFTER })?;
         let record = Record::new(jobs.iter().map(Kept::first), Vec::new(), at)?;
+        let began = self.clock.tick();
         let (answer, answered) = oneshot::channel();
         let then = move |written: Result<u32, JournalError>| {
             let pushed = written.map(|segment| {
@@ -272,6 +278,7 @@ impl Ingest {
             then(Ok(0));
         }
         let (pushed, watch) = answered.await.map_err(|_| IngestError::Stopping)??;
+        self.metrics.journal_write_seconds.observe(self.clock.tick().since(began).as_secs_f64());
         self.count_superseded(&types, &pushed);
         let queued = of_event.into_iter().zip(pushed);
         let queued = queued.map(|((event, event_id), Pushed { id, supersedes })| QueuedJob {
@@ -291,7 +298,7 @@ impl Ingest {
 
     /// Notes what is remarkable about an event that is taken.
     fn note(&self, event: &Event, jobs: &[Job]) {
-        self.metrics.future_events.inc_by(u64::from(event.from_future));
+        self.metrics.future_events.inc_by(u64::from(!event.ahead.is_zero()));
         let undated = event.occurred_at.is_none() && event.generation.is_none();
         if undated && jobs.iter().any(|job| job.job_type == JobType::Cache) {
             self.metrics.undated_reads.inc();

@@ -107,16 +107,15 @@ pub fn judge_given(read: ReadTime, current: u64) -> Verdict {
 ///
 /// A generation replaces clocks: where it is given and `guard` is zero, nothing else counts. A `guard` says that reads
 /// may come from a replica that lags, which no generation shows; so it is tested as well, on `occurred_at`, or else
-/// on the generation as the time that it is. A generation later than the current one was given out by a later ask,
+/// on the generation as the time that it is ([`asked_at`]). A generation later than the current one was given out by a later ask,
 /// and is fresh. A read as old as the horizon counts as older: without a `guard` the mark is gone at that moment.
 pub fn judge(read: ReadTime, stale: Option<Stale>, now: Timestamp, margins: Margins) -> Verdict {
-    let asked_at = read.generation.map(Timestamp);
     let is_old = |began| holds(Clause::Horizon) && now.since(began) >= margins.horizon;
-    if let Some(asked_at) = asked_at {
-        if stale.is_some_and(|stale| asked_at.0 < stale.generation) && holds(Clause::GenerationTested) {
+    if let Some(generation) = read.generation {
+        if stale.is_some_and(|stale| generation < stale.generation) && holds(Clause::GenerationTested) {
             return Verdict::Evict(Reason::Generation);
         }
-        if is_old(if asked_at.0 == ANY_STALE { read.occurred_at.unwrap_or(asked_at) } else { asked_at }) {
+        if is_old(asked_at(read).or(read.occurred_at).unwrap_or_default()) {
             return Verdict::Evict(Reason::OlderThanHorizon);
         }
         if margins.guard.is_zero() || !holds(Clause::GuardBesideGeneration) {
@@ -124,7 +123,8 @@ pub fn judge(read: ReadTime, stale: Option<Stale>, now: Timestamp, margins: Marg
         }
     }
     let guard = if holds(Clause::Guard) { margins.guard } else { Duration::ZERO };
-    match (read.occurred_at.or(asked_at), stale) {
+    let began = read.occurred_at.or(read.generation.map(|_| asked_at(read).unwrap_or_default()));
+    match (began, stale) {
         (Some(began), _) if is_old(began) => Verdict::Evict(Reason::OlderThanHorizon),
         (Some(began), Some(stale)) if began <= stale.at.after(guard) => Verdict::Evict(Reason::Stale),
         (None, Some(_)) if holds(Clause::UndatedEvicted) => Verdict::Evict(Reason::Undated),
@@ -132,14 +132,20 @@ pub fn judge(read: ReadTime, stale: Option<Stale>, now: Timestamp, margins: Marg
     }
 }
 
+/// A time of the store's clock at which a read that tells of a generation had not yet begun. Within the millisecond of an
+/// invalidation the generation that is given out is one ahead of the clock.
+fn asked_at(read: ReadTime) -> Option<Timestamp> {
+    let generation = read.generation.filter(|generation| *generation != ANY_STALE)?;
+    Some(Timestamp(generation.saturating_sub(1)))
+}
+
 /// Judges a read by its holder's own `stale` (DESIGN 7, rule 10), beside [`judge`]. A generation is an entity's, and says
 /// nothing of a holder; but it is a time at which the read had not yet begun, so the earlier of the two times counts. A read
 /// that is older than the mark may live to see is older than the horizon, which [`judge`] tests.
 pub fn judge_revoked(read: ReadTime, revoked: Option<Timestamp>, guard: Duration) -> Verdict {
     let Some(revoked) = revoked else { return Verdict::Keep };
-    let asked_at = read.generation.filter(|generation| *generation != ANY_STALE).map(Timestamp);
     let guard = if holds(Clause::RevocationGuard) { guard } else { Duration::ZERO };
-    let times = [read.occurred_at, asked_at].into_iter().flatten();
+    let times = [read.occurred_at, asked_at(read)].into_iter().flatten();
     let began = if holds(Clause::RevokedByEarlierTime) { times.min() } else { times.max() };
     match began {
         Some(began) if began > revoked.after(guard) => Verdict::Keep,
@@ -233,8 +239,8 @@ mod tests {
         let both = |time| ReadTime { occurred_at: Some(Timestamp(time)), generation: Some(1_000_001) };
         assert_eq!(judged(both(1_002_000), stale(1_000_001), 1_010_000), Evict(Reason::Stale));
         assert_eq!(judged(both(1_002_001), stale(1_000_001), 1_010_000), Keep);
-        assert_eq!(judged(under(1_002_000), stale(1_000_001), 1_010_000), Evict(Reason::Stale));
-        assert_eq!(judged(under(1_002_001), stale(1_000_001), 1_010_000), Keep);
+        assert_eq!(judged(under(1_002_001), stale(1_000_001), 1_010_000), Evict(Reason::Stale));
+        assert_eq!(judged(under(1_002_002), stale(1_000_001), 1_010_000), Keep);
     }
 
     #[test]
@@ -245,6 +251,20 @@ mod tests {
         let forgotten_at = WRITE.after(HORIZON + 2 * GUARD).0;
         assert_eq!(judged(read, None, forgotten_at), Evict(Reason::OlderThanHorizon));
         assert_eq!(judged_without_guard(read, None, forgotten_at), Evict(Reason::OlderThanHorizon));
+    }
+
+    #[test]
+    fn a_generation_of_the_millisecond_of_an_invalidation_is_ahead_of_the_clock() {
+        let first = WRITE.0 + 1;
+        let revoked_then = judge_revoked(under(first), Some(WRITE), Duration::ZERO);
+        assert_eq!(revoked_then, Evict(Reason::Revoked), "it may have been asked for before");
+        let later = WRITE.after(HORIZON).0;
+        assert_eq!(
+            judged_without_guard(under(first), None, later),
+            Evict(Reason::OlderThanHorizon),
+            "another invalidation of that millisecond may be forgotten by now"
+        );
+        assert_eq!(judged(under(WRITE.after(GUARD).0 + 1), stale(1), later - 1), Evict(Reason::Stale));
     }
 
     #[test]
@@ -266,12 +286,12 @@ mod tests {
     fn no_generation_helps_against_a_revocation() {
         let judged = |read| judge_revoked(read, Some(WRITE), Duration::ZERO);
         let gone = Evict(Reason::Revoked);
-        assert_eq!((judged(under(1_000_000)), judged(under(1_000_001))), (gone, Keep));
+        assert_eq!((judged(under(1_000_001)), judged(under(1_000_002))), (gone, Keep));
         let both =
             |time, generation| ReadTime { occurred_at: Some(Timestamp(time)), generation: Some(generation) };
-        assert_eq!(judged(both(1_000_000, 1_000_001)), gone);
-        assert_eq!(judged(both(1_000_001, 1_000_000)), gone);
-        assert_eq!(judged(both(1_000_001, 1_000_001)), Keep);
+        assert_eq!(judged(both(1_000_000, 1_000_002)), gone);
+        assert_eq!(judged(both(1_000_001, 1_000_001)), gone);
+        assert_eq!(judged(both(1_000_001, 1_000_002)), Keep);
         let merged = |time| judged(both(time, ANY_STALE));
         assert_eq!((merged(1_000_000), merged(1_000_001)), (gone, Keep), "its time is that of the older");
     }

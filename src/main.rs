@@ -3,7 +3,7 @@
 use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
-use decache::cli::Cli;
+use decache::cli::{Cli, exit_code};
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // There is nobody to tell where standard error is closed.
             let _ = writeln!(std::io::stderr(), "decache: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(exit_code(&error))
         }
     }
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
 use crate::{
+    history::Durations,
     job::JobType,
     queue::{JobState, QueueView, Tally},
 };
@@ -16,8 +17,10 @@ use crate::{
 const SECONDS: [f64; 14] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
 
+mod condition;
 mod configuration;
 
+pub use condition::ConditionMetrics;
 pub use configuration::ConfigurationMetrics;
 
 /// Events by what became of them.
@@ -67,6 +70,8 @@ pub struct Metrics {
     pub invalidation_seconds: Histogram,
     /// Failed calls, by `component`: `store`, or the name of a cache.
     pub errors: IntCounterVec,
+    /// From handing a request's jobs to the journal to knowing them safe.
+    pub journal_write_seconds: Histogram,
     /// By type and state: looked up once.
     jobs: [[IntCounter; JobState::ALL.len()]; JobType::ALL.len()],
     job_failures: IntCounterVec,
@@ -89,6 +94,8 @@ pub struct Metrics {
     dead_letters_settled: IntCounterVec,
     /// What is known of the configuration.
     pub configuration: ConfigurationMetrics,
+    /// What readiness says.
+    pub condition: ConditionMetrics,
 }
 
 impl Metrics {
@@ -119,6 +126,10 @@ impl Metrics {
             invalidation_seconds: make.histogram(
                 "invalidation_seconds",
                 "From an event's acceptance to the deletion of the last copy",
+            )?,
+            journal_write_seconds: make.histogram(
+                "journal_write_seconds",
+                "From handing a request's jobs to the journal to knowing them as safe as its level says",
             )?,
             errors: make.counters(
                 "errors_total",
@@ -170,6 +181,7 @@ impl Metrics {
             clock_skew: make
                 .float_gauge("store_clock_skew_seconds", "How far the store's clock is from ours")?,
             configuration: ConfigurationMetrics::new(&make)?,
+            condition: ConditionMetrics::new(&make)?,
             held: make.gauge("finished_jobs_held", "Finished jobs that a failover could still undo")?,
             let_go_early: make.gauge(
                 "finished_jobs_let_go_early",
@@ -186,7 +198,29 @@ impl Metrics {
 
     /// How many jobs have come to this end, of whatever type.
     pub fn jobs_ended(&self, state: JobState) -> u64 {
-        self.jobs.iter().map(|by_state| by_state[state as usize].get()).sum()
+        JobType::ALL.iter().map(|it| self.jobs_of(*it, state)).sum()
+    }
+
+    /// How many jobs of a type have come to this end.
+    pub fn jobs_of(&self, job_type: JobType, state: JobState) -> u64 {
+        self.jobs[job_type as usize][state as usize].get()
+    }
+
+    /// How many events were taken, ignored ones among them.
+    pub fn events_taken(&self) -> u64 {
+        self.events.accepted.get() + self.events.ignored.get()
+    }
+
+    /// How long invalidations took.
+    pub fn invalidations(&self) -> Durations {
+        let families = self.invalidation_seconds.collect();
+        let Some(metric) = families.first().and_then(|family| family.get_metric().first()) else {
+            return Durations::default();
+        };
+        let histogram = metric.get_histogram();
+        let buckets = histogram.get_bucket().iter();
+        let up_to = buckets.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count())).collect();
+        Durations { up_to, count: histogram.get_sample_count() }
     }
 
     /// An attempt has failed.
@@ -288,7 +322,7 @@ struct Maker {
 }
 
 impl Maker {
-    fn register<C: prometheus::core::Collector + Clone + 'static>(
+    fn register<C: Collector + Clone + 'static>(
         &self,
         metric: Result<C, prometheus::Error>,
     ) -> Result<C, prometheus::Error> {

@@ -195,6 +195,11 @@ impl RedisPool {
         self.gate.accept(server);
     }
 
+    /// Changes with each server that takes the place of one that was used; `None` where it does not say who it is.
+    pub fn epoch(&self) -> Option<u64> {
+        self.gate.epoch()
+    }
+
     /// What was found gives cause to look at the server at once.
     pub fn suspect(&self) {
         self.gate.suspect();

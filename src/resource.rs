@@ -12,6 +12,9 @@ use crate::{
     template::{Glob, KeyTemplate, TemplateError, Templates, VariantError},
 };
 
+/// Clocks that are closer than this are not told apart: an answer takes time, too.
+const FINEST_TOLERANCE: Duration = Duration::from_millis(250);
+
 /// One type of entity, as users hold copies of it.
 #[derive(Clone, Debug)]
 pub struct Resource {
@@ -103,6 +106,11 @@ impl Resources {
         self.0.values().filter_map(|resource| resource.recheck).max()
     }
 
+    /// How far a store's clock may be from ours.
+    pub fn tolerance(&self) -> Duration {
+        self.0.values().map(Resource::tolerance).min().unwrap_or(FINEST_TOLERANCE)
+    }
+
     /// How long any copy lives at most, in a cache that fills late, too.
     pub fn longest_life(&self) -> Duration {
         let life = |resource: &Resource| resource.ttl + resource.guard + resource.recheck.unwrap_or_default();
@@ -153,9 +161,23 @@ impl Resource {
         }
     }
 
+    /// How far another clock may be from ours, as far as can be told.
+    pub fn tolerance(&self) -> Duration {
+        self.guard.max(FINEST_TOLERANCE)
+    }
+
     /// The key templates.
     pub fn templates(&self) -> &Templates {
         &self.templates
+    }
+
+    /// The templates under which copies may live: those that are configured, and those that were before.
+    pub fn living_templates(&self, now: Timestamp) -> impl Iterator<Item = &KeyTemplate> {
+        self.templates.iter().chain(self.retired(now))
+    }
+
+    fn retired(&self, now: Timestamp) -> impl Iterator<Item = &KeyTemplate> {
+        self.retired.iter().filter(move |(_, ends)| *ends > now).map(|(template, _)| template)
     }
 
     /// Patterns of keys of variants, which no template names.
@@ -178,8 +200,7 @@ impl Resource {
     /// under templates that were configured before (DESIGN 7, rule 12).
     pub fn keys_to_remove(&self, entity_id: &str, token: &AccessToken, now: Timestamp) -> Vec<CopyKey> {
         let mut keys = self.copy_keys(entity_id, token);
-        let living = self.retired.iter().filter(|(_, ends)| *ends > now);
-        keys.extend(living.filter_map(|(template, _)| template.expand(entity_id, Some(token))));
+        keys.extend(self.retired(now).filter_map(|template| template.expand(entity_id, Some(token))));
         keys
     }
 

@@ -92,6 +92,18 @@ fn contract_and_router_list_the_same_routes_and_scopes() {
 }
 
 #[test]
+fn the_console_is_no_part_of_the_contract_and_says_so() {
+    let contract = Contract::load();
+    let is_page = |path: &str| path == "/" || path.starts_with("/console");
+    assert!(operations(&contract).all(|it| !is_page(it.path)) && routes().all(|(_, path, _)| !is_page(path)));
+    let description = contract.document["info"]["description"].as_str().unwrap();
+    assert!(
+        description.contains("at `/` and under `/console`, is no part of this contract"),
+        "{description}"
+    );
+}
+
+#[test]
 fn whatever_asks_for_a_key_may_answer_that_it_is_missing_too_narrow_or_used_up() {
     let contract = Contract::load();
     for operation in operations(&contract).filter(|it| it.definition["security"] != json!([])) {

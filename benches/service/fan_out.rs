@@ -46,7 +46,7 @@ pub(crate) async fn rows(settings: &Settings, cores: Cores) -> Vec<Row> {
     rows
 }
 
-async fn of_size(settings: &Settings, cores: Cores, holders: usize) -> Vec<Row> {
+pub(crate) async fn of_size(settings: &Settings, cores: Cores, holders: usize) -> Vec<Row> {
     let redis = Redis::start(cores);
     let config = config(&redis, "pool_size: 16")
         .replace(r#"secret: { file: "FOLDER/secret" }"#, &format!(r#"secret: {{ value: "{SECRET}" }}"#));
@@ -84,7 +84,7 @@ async fn of_size(settings: &Settings, cores: Cores, holders: usize) -> Vec<Row> 
     vec![removed, seen(&waits, &format!("another client's GET, {holders} holders"), cores, true)]
 }
 
-fn seen(micros: &[u32], work: &str, cores: Cores, promised: bool) -> Row {
+pub(crate) fn seen(micros: &[u32], work: &str, cores: Cores, promised: bool) -> Row {
     let worst = f64::from(*micros.last().unwrap()) / 1000.0;
     let p99 = per_mille(micros, 990);
     Row {

@@ -14,6 +14,11 @@ use tokio::{
 pub(crate) struct Requests(Vec<Vec<u8>>);
 
 impl Requests {
+    /// Each once, in their order.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(Vec::as_slice)
+    }
+
     /// `POST /v1/events` with each of these bodies.
     pub(crate) fn events(bodies: impl IntoIterator<Item = String>, content_type: &str) -> Arc<Self> {
         let request = |body: String| {
@@ -72,34 +77,51 @@ pub(crate) async fn load(
 }
 
 async fn one(address: &str, requests: &Requests, first: usize, until: Instant, status: &str) -> Vec<u32> {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let (mut micros, mut buffer) = (Vec::new(), Vec::with_capacity(1 << 16));
+    let mut connection = Connection::to(address).await;
+    let mut micros = Vec::new();
     for request in requests.0.iter().cycle().skip(first % requests.0.len()) {
         let began = Instant::now();
         if began >= until {
             break;
         }
-        stream.write_all(request).await.unwrap();
-        answer(&mut stream, &mut buffer, status).await;
+        connection.ask(request, status).await;
         micros.push(began.elapsed().as_micros() as u32);
     }
     micros
 }
 
-/// Reads one whole answer.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>, status: &str) {
-    buffer.clear();
-    let (head, length) = loop {
-        assert!(stream.read_buf(buffer).await.unwrap() > 0, "the server hung up");
-        if let Some(end) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-            break (end + 4, content_length(&buffer[..end]));
-        }
-    };
-    while buffer.len() < head + length {
-        assert!(stream.read_buf(buffer).await.unwrap() > 0, "the server hung up");
+/// A connection that has one request on its way at most.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn to(address: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, buffer: Vec::with_capacity(1 << 16) }
     }
-    assert!(buffer.starts_with(status.as_bytes()), "{}", String::from_utf8_lossy(buffer));
+
+    /// Sends a request and reads its whole answer, which has to begin with this.
+    pub(crate) async fn ask(&mut self, request: &[u8], status: &str) {
+        self.stream.write_all(request).await.unwrap();
+        self.buffer.clear();
+        let (head, length) = loop {
+            self.read().await;
+            if let Some(end) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break (end + 4, content_length(&self.buffer[..end]));
+            }
+        };
+        while self.buffer.len() < head + length {
+            self.read().await;
+        }
+        assert!(self.buffer.starts_with(status.as_bytes()), "{}", String::from_utf8_lossy(&self.buffer));
+    }
+
+    async fn read(&mut self) {
+        assert!(self.stream.read_buf(&mut self.buffer).await.unwrap() > 0, "the server hung up");
+    }
 }
 
 fn content_length(head: &[u8]) -> usize {

@@ -142,7 +142,6 @@ impl Case {
             cpu: Some(median(ours.iter().map(|one| one.cpu))),
             cpu_of_limit: Some(median(theirs.iter().map(|one| one.cpu))),
             cpu_of_redis: Some(median(ours.iter().map(|one| one.cpu_of_redis))),
-            cpu_of_redis_for_limit: None,
             latency: Some([500, 990, 999].map(|share| last.per_mille(share))),
             peak_mib: Some(peak_mib(service.pid())),
             promise: self.dearest.map_or_else(
@@ -150,6 +149,7 @@ impl Case {
                 |dearest| format!(">= {}, CPU <= {dearest} x ({dearness:.2})", self.least),
             ),
             is_kept: Some(ratio >= self.least && self.dearest.is_none_or(|dearest| dearness <= dearest)),
+            ..Row::default()
         }
     }
 

@@ -169,3 +169,26 @@ impl Redis {
         cpu(self.pid)
     }
 }
+
+/// Bytes that a redis-server has received and sent so far.
+#[derive(Clone, Copy)]
+pub(crate) struct Traffic {
+    received: u64,
+    sent: u64,
+}
+
+impl Traffic {
+    pub(crate) fn of(redis: &Redis) -> Self {
+        let text = Raw::connect(redis.server.port).told("stats", "total_net_repl_input_bytes");
+        let number = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().parse().unwrap()
+        };
+        Self { received: number("total_net_input_bytes:"), sent: number("total_net_output_bytes:") }
+    }
+
+    /// Received and sent since then.
+    pub(crate) fn since(self, before: Self) -> (u64, u64) {
+        (self.received - before.received, self.sent - before.sent)
+    }
+}

@@ -2,7 +2,9 @@
 //!
 //! Each figure stands beside a limit that was measured by turns with it (A B A B) on the same machine: a bare axum handler,
 //! or a Redis client that sends the commands that the work needs and does nothing else. Medians of the rounds.
-//! `--quick` takes two minutes; `--only fan-out` runs one part; `--json FILE` writes the table for programs.
+//! `--quick` takes two minutes and leaves out `growth` and `peers`, which `--only` runs; `--json FILE` writes the figures for
+//! programs, `--markdown` prints them for a page, `--plot FILE` draws how cost grows. `--from FILE` does that with figures of
+//! earlier runs.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,9 +21,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 mod bare;
 mod events;
 mod fan_out;
+mod filled;
+mod growth;
 mod http;
+mod index;
 mod ingest;
+mod latency;
 mod machine;
+mod memory;
+mod peers;
 #[expect(dead_code, reason = "what tests of processes need besides")]
 #[path = "../../tests/support/process.rs"]
 mod process;
@@ -30,23 +38,37 @@ mod record;
 #[expect(dead_code, reason = "what tests of servers need besides")]
 #[path = "../../tests/support/redis_server.rs"]
 mod redis_server;
+mod report;
 mod resp;
+mod scaling;
 mod start;
 mod stats;
+mod sustained;
 
 use machine::Cores;
+use report::Report;
+use stats::Row;
 
 #[derive(Parser)]
 struct Arguments {
     /// Smaller sizes and fewer rounds.
     #[arg(long)]
     quick: bool,
-    /// One part of it.
+    /// One part of it, or some.
     #[arg(long)]
     only: Vec<Part>,
-    /// The table as JSON.
+    /// The figures as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// The table in Markdown.
+    #[arg(long)]
+    markdown: bool,
+    /// An SVG of how cost grows.
+    #[arg(long)]
+    plot: Option<PathBuf>,
+    /// Figures of an earlier run (`--json`), instead of measuring. Of several the last one counts.
+    #[arg(long)]
+    from: Vec<PathBuf>,
     /// What `cargo bench` says to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -62,11 +84,52 @@ enum Part {
     FanOut,
     Queue,
     Start,
+    Latency,
+    Memory,
+    Growth,
+    Scaling,
+    Peers,
 }
 
-const PARTS: [Part; 5] = [Part::Queue, Part::Start, Part::Ingest, Part::Record, Part::FanOut];
+const PARTS: [Part; 10] = [
+    Part::Queue,
+    Part::Start,
+    Part::Ingest,
+    Part::Record,
+    Part::FanOut,
+    Part::Latency,
+    Part::Memory,
+    Part::Scaling,
+    Part::Growth,
+    Part::Peers,
+];
+
+impl Part {
+    /// Whether `--quick` runs it unasked: it is not worth much at sizes that are quick.
+    fn is_quick(self) -> bool {
+        !matches!(self, Self::Growth | Self::Peers)
+    }
+
+    async fn rows(self, settings: &Settings, cores: Cores) -> Vec<Row> {
+        match (self, cores) {
+            (Self::Ingest, _) => ingest::rows(settings, cores).await,
+            (Self::Record, _) => record::rows(settings, cores).await,
+            (Self::FanOut, _) => fan_out::rows(settings, cores).await,
+            (Self::Latency, _) => latency::rows(settings, cores).await,
+            // What these are about is no matter of cores.
+            (_, Cores::First) => Vec::new(),
+            (Self::Queue, _) => queue::rows(settings).await,
+            (Self::Start, _) => start::rows(settings).await,
+            (Self::Memory, _) => [index::rows(settings).await, memory::rows(settings).await].concat(),
+            (Self::Growth, _) => growth::rows(settings).await,
+            (Self::Scaling, _) => scaling::rows(settings).await,
+            (Self::Peers, _) => peers::rows(settings).await,
+        }
+    }
+}
 
 /// How much is measured.
+#[derive(Clone, Copy)]
 pub(crate) struct Settings {
     rounds: usize,
     /// Of one program's part of a round.
@@ -75,6 +138,19 @@ pub(crate) struct Settings {
     holders: &'static [usize],
     queued: &'static [usize],
     jobs: usize,
+    /// Of the fan-out that is under way beside row 7, and of the one whose memory is measured.
+    large: usize,
+    very_large: usize,
+    /// Entities that are changed beside it, at most.
+    changes: usize,
+    /// Relationships of the run that the capacity model is checked against.
+    tenth: u64,
+    relationships_held: &'static [u64],
+    jobs_queued: &'static [u64],
+    rules: &'static [usize],
+    rounds_of_peers: usize,
+    /// Jobs that a peer is given, which takes longer for as many.
+    jobs_of_peers: usize,
 }
 
 impl Settings {
@@ -85,6 +161,15 @@ impl Settings {
         holders: &[100, 10_000, 100_000],
         queued: &[0, 100_000],
         jobs: 200_000,
+        large: 200_000,
+        very_large: 1_000_000,
+        changes: 500,
+        tenth: 300_000,
+        relationships_held: &[1_000, 100_000],
+        jobs_queued: &[1, 100_000],
+        rules: &[1, 2_000],
+        rounds_of_peers: 1,
+        jobs_of_peers: 6_000,
     };
     const FULL: Self = Self {
         rounds: 5,
@@ -93,6 +178,15 @@ impl Settings {
         holders: &[100, 10_000, 100_000, 1_000_000],
         queued: &[0, 10_000, 100_000, 1_000_000],
         jobs: 1_000_000,
+        large: 1_000_000,
+        very_large: 10_000_000,
+        changes: 2_000,
+        tenth: 1_000_000,
+        relationships_held: &[1_000, 10_000, 100_000, 1_000_000, 10_000_000],
+        jobs_queued: &[1, 1_000, 100_000, 1_000_000],
+        rules: &[1, 10, 100, 2_000],
+        rounds_of_peers: 3,
+        jobs_of_peers: 20_000,
     };
 }
 
@@ -107,30 +201,45 @@ fn main() {
 }
 
 async fn measure(arguments: &Arguments) {
+    let mut report = match arguments.from.as_slice() {
+        [] => Report::new(measured(arguments).await),
+        files => Report::read(files),
+    };
+    report.sort();
+    if arguments.markdown {
+        print!("{}", report.markdown());
+    } else {
+        stats::print(report.rows.iter().map(|keyed| &keyed.row));
+    }
+    if let Some(file) = &arguments.json {
+        std::fs::write(file, report.json()).unwrap();
+    }
+    if let Some(file) = &arguments.plot {
+        report.plot(file);
+    }
+}
+
+async fn measured(arguments: &Arguments) -> Vec<Row> {
     let settings = if arguments.quick { Settings::QUICK } else { Settings::FULL };
-    let parts: Vec<Part> =
-        PARTS.into_iter().filter(|part| arguments.only.is_empty() || arguments.only.contains(part)).collect();
+    let wanted = |part: &Part| match arguments.only.as_slice() {
+        [] => !arguments.quick || part.is_quick(),
+        only => only.contains(part),
+    };
+    let parts: Vec<Part> = PARTS.into_iter().filter(wanted).collect();
     let bar = ProgressBar::new(parts.len() as u64 * 2)
         .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} {elapsed}").unwrap());
     let mut rows = Vec::new();
     for part in parts {
         for cores in [Cores::First, Cores::Free] {
             bar.set_message(format!("{part:?}"));
-            rows.extend(match part {
-                Part::Ingest => ingest::rows(&settings, cores).await,
-                Part::Record => record::rows(&settings, cores).await,
-                Part::FanOut => fan_out::rows(&settings, cores).await,
-                Part::Queue if cores == Cores::Free => queue::rows(&settings).await,
-                Part::Start if cores == Cores::Free => start::rows(&settings).await,
-                Part::Queue | Part::Start => Vec::new(),
-            });
+            rows.extend(part.rows(&settings, cores).await);
             bar.inc(1);
+        }
+        // What is measured stays, whatever becomes of the rest.
+        if let Some(file) = &arguments.json {
+            std::fs::write(file, Report::new(rows.clone()).json()).unwrap();
         }
     }
     bar.finish_and_clear();
-    rows.sort_by_key(|row| (row.number, row.pinned));
-    stats::print(&rows);
-    if let Some(file) = &arguments.json {
-        std::fs::write(file, serde_json::to_vec_pretty(&rows).unwrap()).unwrap();
-    }
+    rows
 }

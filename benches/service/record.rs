@@ -147,7 +147,7 @@ fn by_hand(settings: &Settings, redis: &Redis, command: impl Fn(&mut Pipeline, u
 }
 
 /// One relationship: the member with its expiry, the key's, what tells whether the read is stale, and the vault's entry.
-fn needed(pipeline: &mut Pipeline, n: u64, by_holder: bool) {
+pub(crate) fn needed(pipeline: &mut Pipeline, n: u64, by_holder: bool) {
     let (entity, token) = (mixed(n) % ENTITIES, mixed(n ^ 0x5555) % TOKENS);
     let bucket = format!("decache:{{Posts:{entity}}}:h:0");
     let field = (u128::from(token) * 0x9e37_79b9_7f4a_7c15).to_be_bytes();

@@ -74,16 +74,22 @@ impl Raw {
 
     /// The server's own.
     pub(crate) fn process_id(&mut self) -> u32 {
-        self.stream.write_all(b"INFO server\r\n").unwrap();
+        let text = self.told("server", "process_id:");
+        let id = text.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap();
+        id.trim().parse().unwrap()
+    }
+
+    /// What the server says of itself in a section, to the line with this and whatever came with it.
+    pub(crate) fn told(&mut self, section: &str, until: &str) -> String {
+        self.stream.write_all(format!("INFO {section}\r\n").as_bytes()).unwrap();
         let mut text = String::new();
         // Complete when the line behind it has begun.
-        while !text.split_once("process_id:").is_some_and(|(_, behind)| behind.contains('\n')) {
+        while !text.split_once(until).is_some_and(|(_, behind)| behind.contains('\n')) {
             let read = self.stream.read(&mut self.buffer).unwrap();
             assert!(read > 0, "redis-server hung up");
             text.push_str(std::str::from_utf8(&self.buffer[..read]).unwrap());
         }
-        let id = text.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap();
-        id.trim().parse().unwrap()
+        text
     }
 
     pub(crate) fn one(&mut self, words: &[&[u8]]) {

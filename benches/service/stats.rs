@@ -1,16 +1,20 @@
 //! Medians, percentiles, and the table.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// An alias, or serde would have a unit borrowed from the JSON.
+pub(crate) type Unit = &'static str;
 
 /// A measured line of the table.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Row {
     /// Which promise it is about (docs/performance.md).
     pub(crate) number: u32,
     pub(crate) work: String,
     /// Whether each program had cores of its own.
     pub(crate) pinned: bool,
-    pub(crate) unit: &'static str,
+    #[serde(deserialize_with = "kept_for_good")]
+    pub(crate) unit: Unit,
     pub(crate) service: f64,
     /// What a program did that does no more than it has to.
     pub(crate) limit: Option<f64>,
@@ -27,6 +31,26 @@ pub(crate) struct Row {
     /// In words.
     pub(crate) promise: String,
     pub(crate) is_kept: Option<bool>,
+    /// Of what there is so much, and how much, where it is one of several sizes.
+    pub(crate) size: Option<(String, u64)>,
+}
+
+impl Row {
+    /// What programs know it by, in the JSON: its words and its cores.
+    pub(crate) fn key(&self) -> String {
+        let words: Vec<String> = self
+            .work
+            .split(|letter: char| !letter.is_ascii_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(str::to_lowercase)
+            .collect();
+        format!("{}.{}", words.join("-"), if self.pinned { "pinned" } else { "free" })
+    }
+}
+
+/// There are few units, and a program that reads them ends soon.
+fn kept_for_good<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
+    Ok(String::deserialize(deserializer)?.leak())
 }
 
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
@@ -41,7 +65,7 @@ pub(crate) fn per_mille(micros: &[u32], share: usize) -> f64 {
     f64::from(micros[index]) / 1000.0
 }
 
-pub(crate) fn print(rows: &[Row]) {
+pub(crate) fn print<'a>(rows: impl Iterator<Item = &'a Row>) {
     println!(
         "{:>3} {:<44} {:>6} {:>11} {:>11} {:>6} {:>8} {:>8} {:>8} {:>8} {:>22} {:>7}  promise",
         "",

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    copies::{Copies, Copy, Provisional},
+    copies::{Copies, Copy, Found, Provisional},
     database::DatabaseError,
     events::{Decache, EpochMillis, Event, User, Verdict},
     outbox::Outbox,
@@ -61,9 +61,11 @@ async fn read(State(api): State<Arc<Api>>, Path(id): Path<u64>, Query(caller): Q
     let began = EpochMillis::now();
     let Some(user) = User::of(caller.access_token) else { return unknown_token() };
     match api.copies.get(id, &user).await {
-        Ok(Some(copy)) => {
+        // Nobody is told: it is a copy of one that decache knows of, or that is about to end.
+        Ok(Some(Found::InMemory(response))) => return cached("memory", response),
+        Ok(Some(Found::InRedis(copy))) => {
             api.tell_of_hit(id, &user, &copy);
-            return ([("x-cache", "hit"), NOT_ELSEWHERE], Json(copy.response)).into_response();
+            return cached("hit", copy.response);
         }
         Ok(None) => {}
         Err(error) => tracing::warn!(%error, "reading past the cache"),
@@ -182,6 +184,10 @@ async fn told(verdict: oneshot::Receiver<Verdict>) -> &'static str {
         Ok(Ok(Verdict::Refused)) => "refused",
         Ok(Err(_)) | Err(_) => "pending",
     }
+}
+
+fn cached(found: &'static str, response: Value) -> Response {
+    ([("x-cache", found), NOT_ELSEWHERE], Json(response)).into_response()
 }
 
 fn unknown_token() -> Response {

@@ -1,15 +1,18 @@
-//! Cached responses, one per user and post, in Redis.
+//! Cached responses, one per user and post: in Redis, and in front of it in this process's memory, where there is one.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::{
     Connection, Manager, Pool, PoolError, Runtime,
-    redis::{AsyncConnectionConfig, RedisError, Script, cmd},
+    redis::{AsyncConnectionConfig, RedisError, Script, cmd, pipe},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::events::{EpochMillis, User};
+use crate::{
+    events::{EpochMillis, User},
+    memory::Memory,
+};
 
 /// How long Redis may take: a cache that is slower than this is slower than the database.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,6 +58,14 @@ pub(crate) struct Copies {
     pool: Pool,
     pub(crate) lives: Lives,
     raise: Script,
+    memory: Option<Arc<Memory>>,
+}
+
+/// A copy, and where it was found.
+pub(crate) enum Found {
+    /// What the user gets, from this process's memory.
+    InMemory(Value),
+    InRedis(Copy),
 }
 
 /// A copy that stands in the cache with its provisional life.
@@ -70,20 +81,38 @@ pub(crate) struct CacheError(String);
 
 impl Copies {
     /// A cache in the Redis at `url`. Nothing is connected yet.
-    pub(crate) fn connect(url: &str, lives: Lives) -> anyhow::Result<Self> {
+    pub(crate) fn connect(url: &str, lives: Lives, memory: Option<Arc<Memory>>) -> anyhow::Result<Self> {
         let timeouts = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(TIMEOUT))
             .set_response_timeout(Some(TIMEOUT));
         let manager = Manager::new_with_config(url, timeouts)?;
         let pool = Pool::builder(manager).wait_timeout(Some(TIMEOUT)).runtime(Runtime::Tokio1).build()?;
-        Ok(Self { pool, lives, raise: Script::new(RAISE) })
+        Ok(Self { pool, lives, raise: Script::new(RAISE), memory })
     }
 
-    /// The user's copy, where there is one.
-    pub(crate) async fn get(&self, post: u64, user: &User) -> Result<Option<Copy>, CacheError> {
+    /// The user's copy, where there is one. What is found in Redis is kept in memory for as long as it has yet to live.
+    pub(crate) async fn get(&self, post: u64, user: &User) -> Result<Option<Found>, CacheError> {
+        let key = key(post, user);
+        let Some(memory) = &self.memory else {
+            return Ok(self.fetch(&key).await?.map(|(copy, _)| Found::InRedis(copy)));
+        };
+        if let Some(response) = memory.get(&key) {
+            return Ok(Some(Found::InMemory(response)));
+        }
+        let ticket = memory.ticket(&key);
+        let Some((copy, left)) = self.fetch(&key).await? else { return Ok(None) };
+        memory.keep(&ticket, key, copy.response.clone(), left);
+        Ok(Some(Found::InRedis(copy)))
+    }
+
+    /// The copy in Redis, and how long it has yet to live. Both at once: the life of a newer copy says nothing of this one.
+    async fn fetch(&self, key: &str) -> Result<Option<(Copy, Duration)>, CacheError> {
         let mut redis = self.connection().await?;
-        let value: Option<String> = cmd("GET").arg(key(post, user)).query_async(&mut redis).await?;
-        Ok(value.and_then(|value| serde_json::from_str(&value).ok()))
+        let mut both = pipe();
+        both.atomic().cmd("GET").arg(key).cmd("PTTL").arg(key);
+        let (value, left): (Option<String>, i64) = both.query_async(&mut redis).await?;
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
+        Ok(value.and_then(|value| Some((serde_json::from_str(&value).ok()?, left))))
     }
 
     /// Writes a copy with its provisional life. After an error it may stand there all the same, with that life and no

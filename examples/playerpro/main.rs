@@ -9,7 +9,10 @@
 //! 4. A copy is written with a short provisional life and raised to its full one after the 202, if it is still the
 //!    same copy: `copies.rs`.
 //!
-//! It knows nothing of decache but the URL that it posts to; any language could do the same.
+//! With `--channel` each process also keeps copies in its own memory, and drops those that decache names there: what such a
+//! cache has to mind is in `memory.rs`.
+//!
+//! It knows nothing of decache but the URL that it posts to, and the channel; any language could do the same.
 
 use std::{
     io::{IsTerminal, Write},
@@ -27,6 +30,7 @@ use crate::{
     copies::{Copies, Lives},
     database::Database,
     events::Decache,
+    memory::Memory,
     outbox::Outbox,
     posts::{Posts, Rows},
 };
@@ -35,6 +39,7 @@ mod api;
 mod copies;
 mod database;
 mod events;
+mod memory;
 mod outbox;
 mod posts;
 
@@ -66,6 +71,13 @@ struct Args {
     /// A Redis that posts are kept in, for several processes of this API; without one they are in this process's memory.
     #[arg(long, env = "PLAYERPRO_DATABASE", hide_env_values = true)]
     database: Option<String>,
+    /// The channel of that Redis on which decache tells which copies have to go (a cache of kind `pubsub`). With it, copies
+    /// are kept in this process's memory too.
+    #[arg(long, env = "PLAYERPRO_CHANNEL")]
+    channel: Option<String>,
+    /// How many copies are kept in memory.
+    #[arg(long, default_value_t = 10_000)]
+    memory: usize,
     /// How many posts there are at the start: ids 1 and up.
     #[arg(long, default_value_t = 20)]
     posts: u64,
@@ -83,7 +95,16 @@ async fn main() -> anyhow::Result<()> {
     );
     let lives =
         Lives { full: Duration::from_secs(args.ttl), provisional: Duration::from_secs(args.provisional_ttl) };
-    let copies = Copies::connect(&args.redis, lives).context("--redis")?;
+    let memory = match args.channel {
+        Some(channel) => {
+            let (memory, listening) =
+                Memory::listening(args.memory, &args.redis, channel).context("--redis")?;
+            tokio_util::task::TaskTracker::new().spawn(listening);
+            Some(memory)
+        }
+        None => None,
+    };
+    let copies = Copies::connect(&args.redis, lives, memory).context("--redis")?;
     let decache = Decache::new(&args.decache, args.decache_key).context("--decache")?;
     let database = match &args.database {
         Some(url) => Some(Database::open(url, args.posts).await.context("--database")?),

@@ -22,8 +22,9 @@ use crate::{
         store::StoreConfig,
         workers::WorkersConfig,
     },
+    current::Current,
     hooks::Hooks,
-    http::Limits,
+    http::{Console, Limits},
     journal::{self, Journal, Log, Settings, Volatile},
     metrics::Metrics,
     notebook::Notebook,
@@ -59,6 +60,20 @@ pub(super) fn remember_templates(notes: &Notebook, resources: &mut Resources, cl
         }
         Err(error) => warn!(%error, "copies under templates of an earlier configuration are not known"),
     }
+}
+
+/// The pages for people, which nobody has looked at.
+pub(super) fn console(config: &Config, hooks: &Arc<Current<Hooks>>) -> anyhow::Result<Console> {
+    let store = match config.store {
+        StoreConfig::Embedded { .. } => "embedded",
+        StoreConfig::Redis(_) => "in Redis",
+    };
+    let hooks = hooks.clone();
+    let caches = move || {
+        let caches = &hooks.get().caches;
+        caches.names().map(|name| (name.clone(), caches.regarded(name))).collect()
+    };
+    Console::new(store, Box::new(caches), config.server.tls.is_some()).context("random bytes for the console")
 }
 
 /// Opens store and caches.

@@ -29,6 +29,7 @@ pub(super) async fn run(parts: Parts, cancelled: CancellationToken) {
             return;
         }
         tell_dead(&parts, &mut dead);
+        parts.note_for_console();
     }
 }
 

@@ -25,14 +25,15 @@ use crate::{
     dead_letters::DeadLetters,
     feed::Feed,
     health::Health,
+    history::Reading,
     hooks::Hooks,
-    http::{Auth, Limits, RenderMetrics, Service},
+    http::{Auth, Console, JobCounts, Limits, RenderMetrics, Service},
     ingest::Ingest,
     journal::{Journal, Log},
     lookup::Lookup,
     losses::{Ground, Losses},
     metrics::Metrics,
-    queue::{Owed, Queue},
+    queue::{JobState, Owed, Queue},
     reconcile::Reconciliations,
     redis_pool::RedisPool,
     relations::{ClaimError, Relations, embedded::Embedded},
@@ -62,6 +63,7 @@ pub(super) struct Parts {
     pub(super) is_ours: Arc<AtomicBool>,
     pub(super) keys: Arc<Keys>,
     pub(super) outfit: Arc<Current<Outfit>>,
+    pub(super) console: Arc<Console>,
     batch: usize,
     limits: Limits,
     streams: Arc<Semaphore>,
@@ -121,7 +123,9 @@ impl Parts {
             on_loss: config.store.on_loss(),
         };
         let limits = limits(&config.server);
+        let console = Arc::new(build::console(config, &hooks)?);
         Ok(Self {
+            console,
             relations,
             embedded: store.embedded,
             journal,
@@ -207,6 +211,8 @@ impl Parts {
             waiting: self.waiting.clone(),
             limits: self.limits,
             metrics: self.render_metrics(),
+            job_counts: self.job_counts(),
+            console: self.console.clone(),
             clock: self.clock,
         }
     }
@@ -227,12 +233,34 @@ impl Parts {
         info!("stopped");
     }
 
+    fn job_counts(&self) -> JobCounts {
+        let metrics = self.metrics.clone();
+        Arc::new(move |job_type, state| metrics.jobs_of(job_type, state))
+    }
+
+    /// Has the console keep how things are, for its charts.
+    pub(super) fn note_for_console(&self) {
+        self.console.note(self.clock.tick(), || {
+            let view = self.queue.view();
+            let ends = [JobState::Done, JobState::Superseded, JobState::Expired, JobState::Dead];
+            Reading {
+                events: self.metrics.events_taken(),
+                ended: ends.into_iter().map(|state| self.metrics.jobs_ended(state)).sum(),
+                queued: view.queued,
+                dead: view.dead,
+                oldest: view.oldest_by_priority,
+                latency: self.metrics.invalidations(),
+            }
+        });
+    }
+
     fn render_metrics(&self) -> RenderMetrics {
         let (metrics, queue, outfit) = (self.metrics.clone(), self.queue.clone(), self.outfit.clone());
-        let hooks = self.hooks.clone();
+        let (hooks, health) = (self.hooks.clone(), self.health.clone());
         Arc::new(move || {
             let (view, hooks) = (queue.view(), hooks.get());
             metrics.observe_queue(&view);
+            metrics.condition.observe(&health.readiness(view.suspended), health.is_journal_unwritable());
             metrics.forget_caches();
             for name in hooks.caches.names() {
                 let owed = view.owed.get(name).map_or(0, |owed| owed.jobs);

@@ -232,6 +232,7 @@ impl Reloader {
         let hash = hex::encode(&hasher.finalize().as_bytes()[..8]);
         let running = Running { generation: self.generation, hash };
         self.parts.metrics.configuration.runs(&running);
+        self.parts.console.in_force.runs(&self.written, self.parts.clock.now());
         self.parts.health.configured(running);
     }
 }

@@ -12,6 +12,7 @@ use super::reload::{Reloaded, Reloader};
 use crate::{
     config::{ConfigError, Loaded},
     http::Service,
+    in_force::{Attempt, Outcome},
 };
 
 /// Between two looks.
@@ -130,6 +131,15 @@ fn tell(reloader: &Reloader, Reloaded { applied, restart }: &Reloaded, is_asked:
     let sections: Vec<&str> = sections.into_iter().collect();
     let detail = format!("a restart is needed: changed in {}", sections.join(", "));
     parts.health.report(COMPONENT, (!restart.is_empty()).then_some(detail));
+    let is_first = parts.console.in_force.told().last.is_none();
+    if is_asked || !is_first || !applied.is_empty() || !restart.is_empty() {
+        note(
+            reloader,
+            if applied.is_empty() { Outcome::Unchanged } else { Outcome::Applied },
+            applied,
+            restart,
+        );
+    }
     let outcome = if applied.is_empty() { "unchanged" } else { "applied" };
     parts.metrics.configuration.reloaded(outcome, !restart.is_empty());
 }
@@ -137,18 +147,23 @@ fn tell(reloader: &Reloader, Reloaded { applied, restart }: &Reloaded, is_asked:
 /// Readiness is open to everybody, so it does not repeat what is wrong.
 fn tell_refused(reloader: &Reloader, error: &anyhow::Error) {
     let generation = reloader.generation();
-    match error.downcast_ref::<ConfigError>() {
-        Some(ConfigError { problems }) => {
-            problems
-                .iter()
-                .for_each(|problem| error!(generation, %problem, "the changed configuration is refused"));
-        }
-        None => error!(generation, problem = format!("{error:#}"), "the changed configuration is refused"),
-    }
+    let problems: Vec<String> = match error.downcast_ref::<ConfigError>() {
+        Some(ConfigError { problems }) => problems.iter().map(ToString::to_string).collect(),
+        None => vec![format!("{error:#}")],
+    };
+    problems.iter().for_each(|problem| error!(generation, problem, "the changed configuration is refused"));
+    note(reloader, Outcome::Refused, &problems, &[]);
     let detail =
         format!("the changed configuration is refused, generation {generation} runs on: the log says why");
     reloader.parts().health.report(COMPONENT, Some(detail));
     reloader.parts().metrics.configuration.refused();
+}
+
+/// For whoever looks at the console.
+fn note(reloader: &Reloader, outcome: Outcome, details: &[String], restart: &[String]) {
+    let parts = reloader.parts();
+    let (details, restart) = (details.to_vec(), restart.to_vec());
+    parts.console.in_force.attempted(Attempt { at: parts.clock.now(), outcome, details, restart });
 }
 
 fn named(fields: &[String]) -> String {

@@ -1,19 +1,19 @@
 //! `decache reconcile`: by this process where it can have the store, else by the service that holds it.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
-use super::say;
+use super::{
+    say,
+    service::{ApiKey, Ask, Service},
+};
 use crate::{
     app,
-    config::{Loaded, tls::ServerTls},
-    http::{Call, Over, call},
+    config::Loaded,
     reconcile::{Plan, Reconciliation, Report, Stage, Untracked},
 };
 
@@ -34,9 +34,8 @@ pub(super) struct Options {
     /// Prints the counts as JSON.
     #[arg(long)]
     json: bool,
-    /// A file with an API key of the scope `admin`, for a service that holds an embedded store; else `DECACHE_KEY`.
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
+    #[command(flatten)]
+    key: ApiKey,
 }
 
 pub(super) fn run(loaded: &Loaded, options: &Options) -> anyhow::Result<()> {
@@ -71,12 +70,14 @@ async fn by_service(
     plan: Plan,
     progress: &(dyn Fn(&Report) + Sync),
 ) -> anyhow::Result<Report> {
-    let service = Service { loaded, key: key(options)? };
-    let mut now: Reconciliation = service.ask("POST", PATH, serde_json::to_string(&plan)?).await?;
+    let service = Service::beside(&loaded.config.server, &options.key)?;
+    let in_use = "the store is in use by a running service, which has to be asked";
+    let begun = service.ask(Ask::post(PATH, &plan)?).await.context(in_use)?;
+    let mut now: Reconciliation = begun.into()?;
     let id = now.id.clone();
     while now.state == Stage::Running {
         tokio::time::sleep(POLL).await;
-        now = service.ask("GET", &format!("{PATH}/current"), String::new()).await?;
+        now = service.get(&format!("{PATH}/current")).await?;
         if now.id != id {
             bail!("another reconciliation has begun; what came of this one is in the service's log");
         }
@@ -86,40 +87,6 @@ async fn by_service(
         Some(error) => bail!(error),
         None => Ok(now.report),
     }
-}
-
-struct Service<'a> {
-    loaded: &'a Loaded,
-    key: Option<Zeroizing<String>>,
-}
-
-impl Service<'_> {
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        method: &'static str,
-        path: &str,
-        body: String,
-    ) -> anyhow::Result<T> {
-        let server = &self.loaded.config.server;
-        let identity = server.tls.as_ref().map(ServerTls::read).transpose()?;
-        let over = identity.as_ref().map_or(Over::Http, |own| Over::Tls { only: Some(own) });
-        let call_it = Call { method, path, key: self.key.as_deref().map(String::as_str), body };
-        let (status, answer) = call(server.bind, over, call_it)
-            .await
-            .context("the store is in use by a running service, which has to be asked")?;
-        if !status.is_success() {
-            bail!("the running service answers {status}: {}", String::from_utf8_lossy(&answer));
-        }
-        serde_json::from_slice(&answer).context("the running service's answer")
-    }
-}
-
-fn key(options: &Options) -> anyhow::Result<Option<Zeroizing<String>>> {
-    let text = match &options.key_file {
-        Some(path) => Some(std::fs::read_to_string(path).with_context(|| path.display().to_string())?),
-        None => std::env::var("DECACHE_KEY").ok(),
-    };
-    Ok(text.map(Zeroizing::new).map(|text| Zeroizing::new(text.trim().to_owned())))
 }
 
 /// On standard error, and only where that is a terminal.

@@ -35,6 +35,7 @@ mod quantity;
 mod read;
 pub mod redis_url;
 mod section;
+mod shown;
 mod source;
 mod written;
 mod yaml;

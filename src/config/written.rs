@@ -37,6 +37,10 @@ impl Written {
         self.sections.is_empty()
     }
 
+    pub(super) fn sections(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.sections.iter().map(|(name, section)| (name.as_str(), section))
+    }
+
     /// The files that hold values of it.
     pub fn files(&self) -> &BTreeSet<PathBuf> {
         &self.files

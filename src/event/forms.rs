@@ -137,6 +137,11 @@ impl<'de> Visitor<'de> for Events {
     }
 }
 
+/// A body without the byte order mark that some clients put before UTF-8 (RFC 8259, section 8.1, lets a reader ignore it).
+pub fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
 pub(super) fn array(body: &[u8], limit: usize) -> Result<Vec<&RawValue>, BodyError> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let items = Items { limit }.deserialize(&mut json).map_err(|error| unreadable(&error))?;

@@ -190,7 +190,7 @@ impl Fields {
             access_token,
             user_id,
             occurred_at: time.map(|(at, _)| at),
-            from_future: time.is_some_and(|(_, from_future)| from_future),
+            ahead: time.map(|(_, ahead)| ahead).unwrap_or_default(),
             cache_key: given(self.cache_key).map(field::cache_key).transpose()?,
             expires_in: given(self.expires_in).map(|value| field::expires_in(&value)).transpose()?,
             generation: given(self.generation).map(|value| field::generation(&value)).transpose()?,

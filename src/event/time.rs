@@ -1,5 +1,7 @@
 //! `occurred_at`: when a read began, or a write's commit returned.
 
+use std::time::Duration;
+
 use serde_json::{Number, Value};
 
 use super::EventError;
@@ -8,15 +10,15 @@ use crate::clock::Timestamp;
 /// The first number that is taken as milliseconds (3 March 1973); seconds do not get there before the year 5138.
 const FIRST_MILLISECONDS: u64 = 100_000_000_000;
 
-/// The time an event gives, and whether it was after the arrival and so counts as that. Less than a millisecond is
+/// The time an event gives, and how far it was after the arrival, as which it counts then. Less than a millisecond is
 /// cut off, for reads and writes alike: what was not later stays not later.
-pub(super) fn occurred_at(value: &Value, arrived: Timestamp) -> Result<(Timestamp, bool), EventError> {
+pub(super) fn occurred_at(value: &Value, arrived: Timestamp) -> Result<(Timestamp, Duration), EventError> {
     let given = match value {
         Value::String(text) => from_text(text)?,
         Value::Number(number) => from_number(number)?,
         _ => return Err(not_a_time()),
     };
-    Ok((given.min(arrived), given > arrived))
+    Ok((given.min(arrived), given.since(arrived)))
 }
 
 fn from_text(text: &str) -> Result<Timestamp, EventError> {
@@ -62,13 +64,13 @@ mod tests {
 
     const NOON: Timestamp = Timestamp(1_763_812_800_000);
 
-    fn time(value: &Value) -> Result<(Timestamp, bool), String> {
+    fn time(value: &Value) -> Result<(Timestamp, Duration), String> {
         occurred_at(value, NOON).map_err(|error| error.0)
     }
 
     #[test]
     fn text_and_milliseconds_name_the_same_time() {
-        let expected = Ok((Timestamp(1_763_805_600_123), false));
+        let expected = Ok((Timestamp(1_763_805_600_123), Duration::ZERO));
         assert_eq!(time(&json!("2025-11-22T10:00:00.123Z")), expected);
         assert_eq!(time(&json!("2025-11-22T12:00:00.123+02:00")), expected);
         assert_eq!(time(&json!("2025-11-22T10:00:00.123999999Z")), expected);
@@ -78,9 +80,9 @@ mod tests {
 
     #[test]
     fn a_future_time_counts_as_the_arrival_and_is_told_of() {
-        assert_eq!(time(&json!("2099-01-01T00:00:00Z")), Ok((NOON, true)));
-        assert_eq!(time(&json!(1e300)), Ok((NOON, true)));
-        assert_eq!(time(&json!(NOON.0)), Ok((NOON, false)));
+        assert_eq!(time(&json!(NOON.0 + 1500)), Ok((NOON, Duration::from_millis(1500))));
+        assert_eq!(time(&json!(1e300)).unwrap().0, NOON);
+        assert_eq!(time(&json!(NOON.0)), Ok((NOON, Duration::ZERO)));
     }
 
     #[test]
@@ -96,7 +98,7 @@ mod tests {
         for early in [json!("1969-12-31T23:59:59.9999Z"), json!(-1), json!(-0.5), json!(i64::MIN)] {
             assert_eq!(time(&early).unwrap_err(), "occurred_at must not be before 1970", "{early}");
         }
-        assert_eq!(time(&json!("1970-01-01T00:00:00Z")), Ok((Timestamp(0), false)));
+        assert_eq!(time(&json!("1970-01-01T00:00:00Z")), Ok((Timestamp(0), Duration::ZERO)));
     }
 
     #[test]

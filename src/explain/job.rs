@@ -17,75 +17,75 @@ const MOST_FOLLOW_UPS: usize = 100;
 /// A job as it would be queued. Times are in seconds.
 #[derive(Debug, Serialize)]
 pub struct JobTold {
-    pub(super) topic: Box<str>,
-    pub(super) job_type: &'static str,
-    pub(super) resource_type: Box<str>,
+    pub(crate) topic: Box<str>,
+    pub(crate) job_type: &'static str,
+    pub(crate) resource_type: Box<str>,
     /// `None`: a holder id that is not known without the secret.
-    pub(super) entity_id: Option<Box<str>>,
-    pub(super) priority: u16,
-    pub(super) superceedable: bool,
+    pub(crate) entity_id: Option<Box<str>>,
+    pub(crate) priority: u16,
+    pub(crate) superceedable: bool,
     /// Starts no sooner than this after it is accepted.
-    pub(super) due: f64,
+    pub(crate) due: f64,
     /// Not worth starting later than this after it was due.
-    pub(super) expires: Option<f64>,
-    pub(super) occurred_at: Option<String>,
-    pub(super) generation: Option<u64>,
+    pub(crate) expires: Option<f64>,
+    pub(crate) occurred_at: Option<String>,
+    pub(crate) generation: Option<u64>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub(super) copy: Option<CopyTold>,
+    pub(crate) copy: Option<CopyTold>,
     /// What decides which queued job it supersedes; `None` where the secret is not known.
-    pub(super) key: Option<String>,
+    pub(crate) key: Option<String>,
     /// What the key is made of.
-    pub(super) key_fields: Vec<String>,
+    pub(crate) key_fields: Vec<String>,
     /// The keys of the copies that it is about, with the token's place left open.
-    pub(super) cache_keys: Vec<String>,
+    pub(crate) cache_keys: Vec<String>,
     /// Every rule of `job_manager.job_rules`; none of a `cache` job, which nothing follows.
-    pub(super) follow_ups: Vec<FollowUp>,
+    pub(crate) follow_ups: Vec<FollowUp>,
     /// There would be more to tell.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(super) follow_ups_left_out: bool,
+    pub(crate) follow_ups_left_out: bool,
 }
 
 /// The copy that a `cache` job is about.
 #[derive(Debug, Serialize)]
-pub(super) struct CopyTold {
-    pub(super) holder: Option<String>,
+pub(crate) struct CopyTold {
+    pub(crate) holder: Option<String>,
     /// How long it lives, in seconds.
-    pub(super) life: f64,
+    pub(crate) life: f64,
 }
 
 /// What would follow by a rule of `job_manager.job_rules`.
 #[derive(Debug, Serialize)]
 pub struct FollowUp {
-    pub(super) rule: usize,
-    pub(super) matched: bool,
-    pub(super) mismatches: Vec<&'static str>,
+    pub(crate) rule: usize,
+    pub(crate) matched: bool,
+    pub(crate) mismatches: Vec<&'static str>,
     /// Why nothing would follow although the rule matches.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) skipped: Option<&'static str>,
+    pub(crate) skipped: Option<&'static str>,
     /// What its templates ask for and the payload does not have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
     /// How many follow-ups lead here.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) depth: Option<u8>,
+    pub(crate) depth: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) job: Option<Box<JobTold>>,
+    pub(crate) job: Option<Box<JobTold>>,
 }
 
 /// Tells of one job of an event, and of what follows it.
-pub(super) struct Teller<'a> {
+pub(crate) struct Teller<'a> {
     explainer: &'a Explainer<'a>,
     /// Follow-ups that may still be told of.
     left: Cell<usize>,
 }
 
 impl<'a> Teller<'a> {
-    pub(super) fn new(explainer: &'a Explainer<'a>) -> Self {
+    pub(crate) fn new(explainer: &'a Explainer<'a>) -> Self {
         Self { explainer, left: Cell::new(MOST_FOLLOW_UPS) }
     }
 
     /// `named`: what the configuration adds to the job's key.
-    pub(super) fn job(&self, job: &Job, named: &[Box<str>]) -> JobTold {
+    pub(crate) fn job(&self, job: &Job, named: &[Box<str>]) -> JobTold {
         let knows_secret = self.explainer.knows_secret;
         let (follow_ups, follow_ups_left_out) = self.follow_ups(job);
         JobTold {

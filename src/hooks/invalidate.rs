@@ -9,7 +9,7 @@ use crate::{
     fan_out::FanOut,
     job::Job,
     queue::{Attempt, Outcome},
-    relations::{Held, Member, StaleMark, Stamp},
+    relations::{AsRead, Held, Page, Position, StaleMark},
     resource::Resource,
 };
 
@@ -50,12 +50,10 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
         return Ok(false);
     }
     let mut chunk = Chunk { hooks, job, resource, removal };
-    for _ in 0..CHUNKS_PER_TURN {
-        if chunk.remove_next(fan_out).await? {
-            chunk.finish(fan_out).await?;
-            mark(hooks, job, resource, fan_out).await?;
-            return Ok(true);
-        }
+    if chunk.remove_some(fan_out).await? {
+        chunk.finish(fan_out).await?;
+        mark(hooks, job, resource, fan_out).await?;
+        return Ok(true);
     }
     Ok(false)
 }
@@ -82,29 +80,64 @@ struct Chunk<'a> {
     removal: Removal<'a>,
 }
 
+/// The members of a page, and their copies.
+struct Found {
+    page: Page,
+    copies: CopyList,
+    /// Members whose tokens the vault does not give. They are not on the page any more.
+    unnamed: u64,
+}
+
 impl Chunk<'_> {
-    /// Removes the next members' copies, and where all of them are gone, the members. Returns whether the lap is
-    /// complete.
-    async fn remove_next(&mut self, fan_out: &mut FanOut) -> Result<bool, HookError> {
-        let relations = &self.hooks.relations;
-        let page = relations.walk(&self.job.entity, fan_out.next(), MEMBERS_PER_CHUNK).await;
-        let page = page.map_err(|error| self.hooks.store_failed(error))?;
-        let (members, copies) = self.copies_of(&page.held, fan_out).await?;
-        if !holds(Clause::DroppedAfterDeletion) {
-            self.forget(&members).await?;
+    /// Removes the members of a turn, a page at a time; each page is read while the one before it is removed. Returns whether
+    /// the lap is complete.
+    async fn remove_some(&mut self, fan_out: &mut FanOut) -> Result<bool, HookError> {
+        let mut found = find(self.hooks, self.job, self.resource, fan_out.next()).await?;
+        for pages_left in (0..CHUNKS_PER_TURN).rev() {
+            let ahead = fan_out.ahead(found.page.next).filter(|_| pages_left > 0);
+            let (hooks, job, resource) = (self.hooks, self.job, self.resource);
+            let next = async {
+                match ahead {
+                    Some(position) => find(hooks, job, resource, position).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            let (removed, next) = tokio::join!(self.remove(&found, fan_out), next);
+            removed?;
+            if fan_out.advance(found.page.next) {
+                return Ok(true);
+            }
+            match next? {
+                Some(next) => found = next,
+                None => break,
+            }
         }
-        let deleted = self.removal.delete(&copies).await;
+        Ok(false)
+    }
+
+    /// Removes the copies of a page's members, and where all of them are gone, the members.
+    async fn remove(&mut self, found: &Found, fan_out: &mut FanOut) -> Result<(), HookError> {
+        let Found { page, copies, unnamed } = found;
+        if *unnamed > 0 {
+            fan_out.tally.failed += unnamed;
+            fan_out.has_unnamed = true;
+            fan_out.incomplete = Some("a holder has no readable vault entry".into());
+        }
+        if !holds(Clause::DroppedAfterDeletion) {
+            self.forget(page).await?;
+        }
+        let deleted = self.removal.delete(copies).await;
         fan_out.tally.deleted += deleted.deleted;
         let failure = self.removal.failure();
         if failure.is_some() && !holds(Clause::DroppedIfGoneEverywhere) {
-            self.forget(&members).await?;
+            self.forget(page).await?;
         }
         match failure {
             // A relationship is dropped only after its copy is gone from every cache (DESIGN 7, rule 6).
             None => {
-                fan_out.tally.matched += members.len() as u64;
-                members.iter().for_each(|held| fan_out.removed.add(held.member.holder));
-                self.forget(&members).await?;
+                fan_out.tally.matched += page.held.len() as u64;
+                page.held.iter().for_each(|held| fan_out.removed.add(held.member.holder));
+                self.forget(page).await?;
                 fan_out.tally.absent += deleted.absent;
             }
             Some(failure) => {
@@ -113,55 +146,21 @@ impl Chunk<'_> {
                 fan_out.waits_for.extend(failure.waits_for);
             }
         }
-        Ok(fan_out.advance(page.next))
+        Ok(())
     }
 
-    /// The members whose tokens the vault gives, and their copies.
-    async fn copies_of(
-        &self,
-        held: &[Held],
-        fan_out: &mut FanOut,
-    ) -> Result<(Vec<Held>, CopyList), HookError> {
-        let holders: Vec<_> = held.iter().map(|held| held.member.holder).collect();
-        let vault = self.hooks.relations.vault(&holders).await;
-        let vault = vault.map_err(|error| self.hooks.store_failed(error))?;
-        let now = self.hooks.clock.now();
-        let (mut members, mut list) = (Vec::with_capacity(held.len()), CopyList::default());
-        for (held, sealed) in held.iter().zip(vault) {
-            let member = &held.member;
-            let entry = sealed.and_then(|sealed| self.hooks.keys.open(member.holder, &sealed).ok());
-            let copies = entry.and_then(|entry| {
-                let keys = copy_keys(self.resource, &self.job.entity, member, &entry.token, now)?;
-                Some((entry.token, keys))
-            });
-            match copies {
-                Some((token, keys)) => {
-                    list.add(CopyOf { entity: self.job.entity.clone(), token }, keys);
-                    members.push(held.clone());
-                }
-                None => {
-                    self.hooks.metrics.vault_missing.inc();
-                    fan_out.tally.failed += 1;
-                    fan_out.has_unnamed = true;
-                    fan_out.incomplete = Some("a holder has no readable vault entry".into());
-                }
-            }
-        }
-        Ok((members, list))
-    }
-
-    async fn forget(&self, members: &[Held]) -> Result<(), HookError> {
-        let (entity, members) = (&self.job.entity, self.to_forget(members));
+    async fn forget(&self, page: &Page) -> Result<(), HookError> {
+        let Some(age) = lap::least_age(self.hooks, self.job, self.resource) else { return Ok(()) };
+        let (relations, entity) = (&self.hooks.relations, &self.job.entity);
         let linger = if holds(Clause::Lingers) { self.hooks.window.span() } else { Duration::ZERO };
-        let forgotten = self.hooks.relations.forget(entity, &members, linger).await;
+        let forgotten = if page.held.iter().all(|held| held.age >= age) {
+            relations.forget_page(entity, page, linger).await
+        } else {
+            let old = page.held.iter().filter(|held| held.age >= age);
+            let members: Vec<_> = old.map(|held| (held.member.clone(), held.stamp)).collect();
+            relations.forget(entity, &members, linger).await
+        };
         forgotten.map(drop).map_err(|error| self.hooks.store_failed(error))
-    }
-
-    /// Those of the members that can be dropped, now that their copies are gone.
-    fn to_forget(&self, members: &[Held]) -> Vec<(Member, Stamp)> {
-        let Some(age) = lap::least_age(self.hooks, self.job, self.resource) else { return Vec::new() };
-        let old = members.iter().filter(|held| held.age >= age);
-        old.map(|held| (held.member.clone(), held.stamp)).collect()
     }
 
     /// The lap is complete: either all is gone, or the next attempt goes round again.
@@ -175,4 +174,34 @@ impl Chunk<'_> {
         }
         Ok(())
     }
+}
+
+/// Reads a page of members, and the tokens by which their copies can be named.
+async fn find(hooks: &Hooks, job: &Job, resource: &Resource, from: Position) -> Result<Found, HookError> {
+    let page = hooks.relations.walk(&job.entity, from, MEMBERS_PER_CHUNK).await;
+    let mut page = page.map_err(|error| hooks.store_failed(error))?;
+    let holders: Vec<_> = page.held.iter().map(|held| held.member.holder).collect();
+    let vault = hooks.relations.vault(&holders).await;
+    let vault = vault.map_err(|error| hooks.store_failed(error))?;
+    let now = hooks.clock.now();
+    let (mut copies, all) = (CopyList::default(), page.held.len());
+    let mut vault = vault.into_iter();
+    page.held.retain(|Held { member, .. }| {
+        let entry = vault.next().flatten().and_then(|sealed| hooks.keys.open(member.holder, &sealed).ok());
+        let named = entry.and_then(|entry| {
+            let keys = copy_keys(resource, &job.entity, member, &entry.token, now)?;
+            Some((entry.token, keys))
+        });
+        let is_named = named.is_some();
+        if let Some((token, keys)) = named {
+            copies.add(CopyOf { entity: job.entity.clone(), token }, keys);
+        }
+        is_named
+    });
+    let unnamed = (all - page.held.len()) as u64;
+    if unnamed > 0 {
+        hooks.metrics.vault_missing.inc_by(unnamed);
+        page.read = AsRead::default();
+    }
+    Ok(Found { page, copies, unnamed })
 }

@@ -74,6 +74,21 @@ impl Auth {
         Ok(Some(known))
     }
 
+    /// Whether nobody has to say who they are.
+    pub(super) fn is_open(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The key with this hash, as it is configured now.
+    pub(super) fn key(&self, hash: &KeyHash) -> Option<&ApiKey> {
+        self.find(hash).map(|known| &known.key)
+    }
+
+    /// Counts a request that is made in the name of a key.
+    pub(super) fn count(&self, hash: &KeyHash, now: Tick) -> Result<(), Problem> {
+        self.find(hash).map_or(Ok(()), |known| known.count(now).map(drop))
+    }
+
     /// Compares with every key, each in constant time, so that the time taken tells nothing.
     fn find(&self, offered: &KeyHash) -> Option<&Known> {
         let equals = |known: &&Known| bool::from(known.key.hash.0.ct_eq(&offered.0));

@@ -22,7 +22,7 @@ use hyper::{
 };
 use tower::Service;
 
-use super::{connections::Usage, transport::LengthSeen};
+use super::{connections::Usage, console::Peer, transport::LengthSeen};
 use crate::current::Current;
 
 /// The router, for one connection.
@@ -31,6 +31,8 @@ pub(super) struct Guard {
     pub(super) router: Arc<Current<Router>>,
     pub(super) usage: Arc<Usage>,
     pub(super) length_seen: LengthSeen,
+    /// Where the connection comes from, as far as the system says.
+    pub(super) peer: Option<Peer>,
 }
 
 impl Service<Request<Incoming>> for Guard {
@@ -52,7 +54,10 @@ impl Service<Request<Incoming>> for Guard {
             self.usage.work();
         }
         let usage = self.usage.clone();
-        let request = request.map(|body| Body::new(Arriving { body, usage: usage.clone() }));
+        let mut request = request.map(|body| Body::new(Arriving { body, usage: usage.clone() }));
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
         let answer = Router::clone(&self.router.get()).call(request);
         Box::pin(async move {
             let mut answer = answer.await?;

@@ -7,18 +7,27 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock, dead_letters::DeadLetters, feed::Feed, health::Health, ingest::Ingest, lookup::Lookup,
-    queue::Queue, reconcile::Reconciliations,
+    clock::Clock,
+    dead_letters::DeadLetters,
+    feed::Feed,
+    health::Health,
+    ingest::Ingest,
+    job::JobType,
+    lookup::Lookup,
+    queue::{JobState, Queue},
+    reconcile::Reconciliations,
 };
 
 mod auth;
 mod body;
 mod connections;
+mod console;
 mod dead_letters;
 mod docs;
 mod entities;
 mod events;
 mod explain;
+mod file;
 mod form;
 mod guard;
 mod health;
@@ -51,6 +60,7 @@ mod unread;
 mod tests;
 
 pub use auth::Auth;
+pub use console::{CachesNow, Console};
 pub use limits::Limits;
 pub use probe::{Call, Over, ProbeError, call, probe, probe_over_tls};
 pub use problem::problem_types;
@@ -60,6 +70,9 @@ pub use serve::{Listener, serve};
 
 /// Renders every metric as Prometheus text.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Counts the jobs of a type that have come to an end of this kind, since the start.
+pub type JobCounts = Arc<dyn Fn(JobType, JobState) -> u64 + Send + Sync>;
 
 /// What handlers work with.
 pub struct Service {
@@ -87,6 +100,10 @@ pub struct Service {
     pub limits: Limits,
     /// Requests that may wait for the end of their jobs at a time.
     pub waiting: Arc<Semaphore>,
+    /// How many jobs of a type have come to an end.
+    pub job_counts: JobCounts,
+    /// The pages for people.
+    pub console: Arc<Console>,
     /// For `/metrics`.
     pub metrics: RenderMetrics,
     /// Says when an event arrived, and how long a request took.

@@ -11,7 +11,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Service;
 
-const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// Where a client says how long it would like to wait.
+pub(super) const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// How long the client would like to wait, cut to what is granted. A preference that is not understood is none, and so is one

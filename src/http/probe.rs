@@ -9,7 +9,7 @@ use std::{
 
 use axum::http::{Request, StatusCode, header};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -18,10 +18,13 @@ use tokio::{
     time::timeout,
 };
 
+use super::prefer::PREFER;
 use crate::tls::{self, Identity};
 
 /// How long a probe waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// More than the longest page of anything. Who listens there need not be decache.
+const MOST_ANSWERED: usize = 64 << 20;
 
 /// Why a service gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +41,15 @@ pub enum ProbeError {
     /// Whoever listens there does not speak HTTP, or went away.
     #[error("no HTTP answer from {0}: {1}")]
     Http(SocketAddr, hyper::Error),
+    /// It said more than any answer has, or broke off.
+    #[error("no whole answer from {0}: {1}")]
+    Answer(SocketAddr, Box<dyn std::error::Error + Send + Sync>),
     /// The request cannot be made.
     #[error("cannot ask {0}: {1}")]
     Call(SocketAddr, axum::http::Error),
     /// It took too long.
-    #[error("no answer from {0} within {PATIENCE:?}")]
-    Timeout(SocketAddr),
+    #[error("no answer from {0} within {1:?}")]
+    Timeout(SocketAddr, Duration),
 }
 
 /// The status of `GET /readyz` at the address that the service is bound to.
@@ -78,16 +84,21 @@ pub enum Over<'a> {
 #[derive(Clone)]
 pub struct Call<'a> {
     /// Such as `GET`.
-    pub method: &'static str,
+    pub method: &'a str,
     /// Where to.
     pub path: &'a str,
     /// An API key.
     pub key: Option<&'a str>,
     /// JSON, or nothing.
     pub body: String,
+    /// For how long the service is asked to wait for the end of its jobs (`Prefer: wait`), in seconds.
+    pub wait: Option<u64>,
+    /// How long the whole answer may take.
+    pub patience: Duration,
 }
 
-const READINESS: Call<'static> = Call { method: "GET", path: "/readyz", key: None, body: String::new() };
+const READINESS: Call<'static> =
+    Call { method: "GET", path: "/readyz", key: None, body: String::new(), wait: None, patience: PATIENCE };
 
 /// Asks the service that is bound to an address. Status and body.
 ///
@@ -98,7 +109,7 @@ pub async fn call(
     over: Over<'_>,
     call: Call<'_>,
 ) -> Result<(StatusCode, Bytes), ProbeError> {
-    let address = reachable(bound);
+    let (address, patience) = (reachable(bound), call.patience);
     let request = call.request(address).map_err(|error| ProbeError::Call(address, error))?;
     let asked = async {
         let stream = connect(address).await?;
@@ -110,7 +121,7 @@ pub async fn call(
         }
         ask(address, encrypted, request).await
     };
-    timeout(PATIENCE, asked).await.unwrap_or(Err(ProbeError::Timeout(address)))
+    timeout(patience, asked).await.unwrap_or(Err(ProbeError::Timeout(address, patience)))
 }
 
 impl Call<'_> {
@@ -122,6 +133,9 @@ impl Call<'_> {
             .header(header::CONTENT_TYPE, "application/json");
         if let Some(key) = self.key {
             request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
+        if let Some(seconds) = self.wait {
+            request = request.header(PREFER, format!("wait={seconds}"));
         }
         request.body(Full::from(self.body))
     }
@@ -149,12 +163,13 @@ async fn ask(
     let http = |error| ProbeError::Http(address, error);
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
     let answered = async {
-        let (head, body) = sender.send_request(request).await?.into_parts();
-        Ok((head.status, body.collect().await?.to_bytes()))
+        let (head, body) = sender.send_request(request).await.map_err(http)?.into_parts();
+        let body = Limited::new(body, MOST_ANSWERED).collect().await;
+        Ok((head.status, body.map_err(|error| ProbeError::Answer(address, error))?.to_bytes()))
     };
     // The answer comes only while the connection is driven; it is dropped with the answer.
     tokio::select! {
-        answer = answered => answer.map_err(http),
+        answer = answered => answer,
         Err(error) = connection => Err(http(error)),
     }
 }

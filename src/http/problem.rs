@@ -148,6 +148,17 @@ impl Problem {
         self
     }
 
+    /// Status, title and detail, for a page that says so.
+    pub(super) fn told(&self) -> (StatusCode, &'static str, &str) {
+        let (status, _, title) = self.kind.parts();
+        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), title, &self.detail)
+    }
+
+    /// A header that goes with it.
+    pub(super) fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
     /// What it says to whom it is not answered over HTTP.
     pub(super) fn into_detail(self) -> String {
         self.detail

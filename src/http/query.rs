@@ -26,7 +26,7 @@ impl<S: Sync> FromRequestParts<S> for Query {
 impl Query {
     /// Reads `a=1&b=2`. Not through serde: its form decoder turns what is not UTF-8 into U+FFFD, and so makes different
     /// ids the same.
-    fn parse(text: &str) -> Result<Self, Problem> {
+    pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         let mut pairs = BTreeMap::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -56,12 +56,12 @@ impl Reader<'_> {
             return in_time(self.limits.body_read, self.lines(body)).await;
         }
         let body = in_time(self.limits.body_read, body.whole()).await?;
-        let (arrived, most) = (self.clock.now(), self.limits.events);
+        let (body, arrived, most) = (forms::without_mark(&body), self.clock.now(), self.limits.events);
         Ok(match form {
-            Form::Json | Form::Lines => forms::json(&body, most, arrived)?,
-            Form::Structured => cloud::structured(&body, self.knows, arrived)?,
-            Form::Batch => cloud::batch(&body, most, self.knows, arrived)?,
-            Form::Binary(attributes) => cloud::binary(&attributes, &body, self.knows, arrived)?,
+            Form::Json | Form::Lines => forms::json(body, most, arrived)?,
+            Form::Structured => cloud::structured(body, self.knows, arrived)?,
+            Form::Batch => cloud::batch(body, most, self.knows, arrived)?,
+            Form::Binary(attributes) => cloud::binary(&attributes, body, self.knows, arrived)?,
         })
     }
 

@@ -13,8 +13,8 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    Service, auth, dead_letters, docs, entities, events, explain, health, holders, holdings, invalidations,
-    jobs, log, meta,
+    Service, auth, console, dead_letters, docs, entities, events, explain, health, holders, holdings,
+    invalidations, jobs, log, meta,
     problem::{Kind, Problem},
     purge, queue, reconciliations, stream, unread,
 };
@@ -68,7 +68,8 @@ fn table() -> [Route; 29] {
     ]
 }
 
-/// Method, path template and access of every route, for whoever compares them with `openapi.yaml`.
+/// Method, path template and access of every route of the contract, for whoever compares them with `openapi.yaml`. The
+/// console's pages are for people, and not among them.
 pub fn routes() -> impl Iterator<Item = (Method, &'static str, Access)> {
     table().into_iter().map(|route| (route.method, route.path, route.access))
 }
@@ -95,6 +96,7 @@ pub fn router(service: Arc<Service>) -> Router {
         );
     }
     router
+        .merge(console::router())
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(panicked))

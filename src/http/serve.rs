@@ -18,6 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Limits,
     connections::{Connections, Slot},
+    console::Peer,
     guard::Guard,
     transport::Transport,
 };
@@ -84,6 +85,8 @@ async fn connection(
 ) {
     // Answers are small and whole; without it they may wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
+    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip().to_canonical()));
+    let router = (router, peer);
     let converse = async {
         let Some(tls) = tls else { return converse(stream, &slot, router, &limits, &shutdown).await };
         // Who has not shaken hands by `shutdown` has asked nothing.
@@ -104,12 +107,12 @@ async fn connection(
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     slot: &Slot,
-    router: Arc<Current<Router>>,
+    (router, peer): (Arc<Current<Router>>, Option<Peer>),
     limits: &Limits,
     shutdown: &CancellationToken,
 ) {
     let transport = Transport::new(stream, slot.usage().clone(), limits.write);
-    let guard = Guard { router, usage: slot.usage().clone(), length_seen: transport.length_seen() };
+    let guard = Guard { router, usage: slot.usage().clone(), length_seen: transport.length_seen(), peer };
     let service = TowerToHyperService::new(guard);
     let mut connection = pin!(builder(limits).serve_connection(TokioIo::new(transport), service));
     let ended = match shutdown.run_until_cancelled(connection.as_mut()).await {

@@ -34,6 +34,16 @@ pub(super) async fn get(
     query: Query,
 ) -> Result<Response, Problem> {
     query.only(&["resource_type"])?;
+    open(&service, &headers, query.get("resource_type"), CancellationToken::new())
+}
+
+/// Shows it until `over`, too.
+pub(super) fn open(
+    service: &Service,
+    headers: &HeaderMap,
+    resource_type: Option<&str>,
+    over: CancellationToken,
+) -> Result<Response, Problem> {
     if service.feed.is_closed() {
         return Err(Problem::new(Kind::Stopping, "the service is stopping"));
     }
@@ -45,11 +55,12 @@ pub(super) async fn get(
     let reader = Reader {
         feed: service.feed.clone(),
         next: service.feed.watch(),
-        place: place(&headers, &service.feed),
-        resource_type: query.get("resource_type").map(Into::into),
+        place: place(headers, &service.feed),
+        resource_type: resource_type.map(Into::into),
         heartbeat: service.limits.heartbeat,
         begun: false,
         keys_changed: service.keys_changed.clone(),
+        over,
         _permit: permit,
     };
     let frames = stream::unfold(reader, |mut reader| async {
@@ -82,6 +93,8 @@ struct Reader {
     heartbeat: Duration,
     begun: bool,
     keys_changed: CancellationToken,
+    /// Told when whoever looks on has signed out.
+    over: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -104,7 +117,8 @@ impl Reader {
                 Next::End => return None,
                 Next::Nothing => {
                     let news = tokio::time::timeout(self.heartbeat, self.next.changed());
-                    if self.keys_changed.run_until_cancelled(news).await?.is_err() {
+                    let news = self.over.run_until_cancelled(news);
+                    if self.keys_changed.run_until_cancelled(news).await??.is_err() {
                         return Some(self.beat());
                     }
                 }

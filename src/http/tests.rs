@@ -33,26 +33,26 @@ mod ids;
 mod reads;
 
 /// The router over an index in memory. Its queue is empty.
-struct App {
+pub(super) struct App {
     index: Index,
     health: Arc<Health>,
     router: Router,
 }
 
 /// An answer, read to its end.
-struct Answer {
-    status: StatusCode,
-    headers: axum::http::HeaderMap,
-    text: String,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: axum::http::HeaderMap,
+    pub(super) text: String,
 }
 
 impl App {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(|_| ())
     }
 
     /// An app whose service differs from the usual one.
-    fn with(change: impl FnOnce(&mut Service)) -> Self {
+    pub(super) fn with(change: impl FnOnce(&mut Service)) -> Self {
         let index = Index::new();
         let health = Arc::new(Health::new("none"));
         let queue = Arc::new(queue());
@@ -70,13 +70,15 @@ impl App {
             limits: Limits { body_bytes: 64 * 1024, ..Limits::default() },
             waiting: Arc::new(Semaphore::new(1)),
             metrics: Arc::new(|| "# EOF\n".to_owned()),
+            job_counts: Arc::new(|_, _| 0),
+            console: Arc::new(Console::new("embedded", Box::new(Vec::new), false).unwrap()),
             clock: Clock::start(),
         };
         change(&mut service);
         Self { index, health, router: router(Arc::new(service)) }
     }
 
-    async fn send(&self, request: Request<Body>) -> Answer {
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
         Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
     }
 

@@ -66,6 +66,31 @@ impl Cause {
         }
     }
 
+    /// What it means and what helps, for people who look at a dead letter. `docs/operations.md` says more.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::StoreUnavailable => "the index was not reached: when readiness names no `store`, retry",
+            Self::StoreRefused => {
+                "the index answered with an error: look at its memory, rights and role, then retry"
+            }
+            Self::StoreUnreadable => {
+                "the index holds what this version cannot read: another version or secret has written there"
+            }
+            Self::IndexLost => "the index was lost meanwhile: when readiness names no `index`, retry",
+            Self::NoResource => {
+                "the resource type has no entry in `resources`: add it, then retry; or discard"
+            }
+            Self::KeyUnreadable => "the event's `cache_key` fits no template any more: discard",
+            Self::NotByHolder => "nobody knows what the holder holds (`store.by_holder`): discard",
+            Self::ResolverFailed => "the resolver did not answer as it should: look at it, then retry",
+            Self::CacheUnavailable => "a cache did not answer: when readiness names no `cache`, retry",
+            Self::JournalUnwritable => {
+                "what follows could not be written down: look at the journal's disk, then retry"
+            }
+            Self::Unknown => "another version of decache has noted it: its log says more",
+        }
+    }
+
     /// The cause that a word stands for.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.as_str() == word)
@@ -96,5 +121,13 @@ mod tests {
             assert_eq!(serde_json::to_value(cause).unwrap(), cause.as_str());
         }
         assert_eq!(Cause::parse("Store_unavailable"), None);
+    }
+
+    #[test]
+    fn the_page_for_operators_tells_of_every_cause() {
+        let page = include_str!("../../docs/operations.md");
+        for cause in Cause::ALL {
+            assert!(page.contains(&format!("\n| `{}` |", cause.as_str())), "{}", cause.as_str());
+        }
     }
 }

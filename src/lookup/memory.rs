@@ -13,7 +13,7 @@ use crate::{
     event::{AccessToken, Entity},
     lookup::Lookup,
     relations::{
-        ClaimError, EntityCursor, EntityPage, Held, HeldEntity, Holding, HoldingsPage, Member, Page,
+        AsRead, ClaimError, EntityCursor, EntityPage, Held, HeldEntity, Holding, HoldingsPage, Member, Page,
         Position, Recorded, Recording, Relations, Sealed, Stale, StaleMark, Staleness, Stamp, StoreError,
     },
     secret::{HolderId, Keys, Secret, VaultEntry},
@@ -119,7 +119,7 @@ impl Relations for Memory {
                 }));
                 bucket += 1;
             }
-            Page { held, next: u32::try_from(bucket << 28).ok().map(Position) }
+            Page { held, next: u32::try_from(bucket << 28).ok().map(Position), read: AsRead::default() }
         })
     }
 

@@ -51,7 +51,7 @@ impl Losses {
             // What a reload cuts off begins again with what has taken the place of what it worked with.
             let Taken { it: hooks, replaced } = self.ground.hooks.take();
             let paid = tokio::select! {
-                paid = self.pay(&hooks, &debt, &cancelled) => paid,
+                paid = self.pay_in_full(&hooks, &debt, &cancelled) => paid,
                 () = replaced.cancelled() => Err(Unpaid::MoreCameUp),
             };
             drop(hooks);
@@ -109,6 +109,27 @@ impl Losses {
     /// its copy, and neither does one that was made before the loss was noticed.
     fn on_loss(&self) -> OnLoss {
         if self.memory().note.owed.partly { OnLoss::Evict } else { self.ground.on_loss }
+    }
+
+    /// Where caches fill late (DESIGN 7, rule 11) one may be filled for a read that was recorded, and judged, before the index
+    /// was lost: once more, when the last of them has been.
+    async fn pay_in_full(
+        &self,
+        hooks: &Hooks,
+        debt: &Debt,
+        cancelled: &CancellationToken,
+    ) -> Result<Paid, Unpaid> {
+        let paid = self.pay(hooks, debt, cancelled).await?;
+        let (Debt::Index(since), Some(recheck)) = (debt, hooks.resources.longest_recheck()) else {
+            return Ok(paid);
+        };
+        if self.on_loss() == OnLoss::Resolver || !holds(Clause::LossAnswered) {
+            return Ok(paid);
+        }
+        let left = since.after(recheck).since(self.window.now());
+        cancelled.run_until_cancelled(tokio::time::sleep(left)).await.ok_or(Unpaid::Cancelled)?;
+        let again = self.pay(hooks, debt, cancelled).await?;
+        Ok(Paid { evicted: paid.evicted + again.evicted, ..again })
     }
 
     async fn pay(&self, hooks: &Hooks, debt: &Debt, cancelled: &CancellationToken) -> Result<Paid, Unpaid> {

@@ -27,7 +27,7 @@ use tracing::warn;
 
 use self::{
     note::{KnownServer, NAME, Note},
-    reloaded::{life, tolerance, watched},
+    reloaded::watched,
     verdict::Known,
 };
 use crate::{
@@ -98,7 +98,7 @@ struct Memory {
     silent: BTreeSet<Box<str>>,
     /// The store was looked at in this life.
     joined: bool,
-    /// The longest that a copy lives, with its guard, by any configuration of this life.
+    /// The longest that a copy lives, with its guard and in a cache that fills late, by any configuration of this life.
     life: Duration,
     /// How far a store's clock may be from ours.
     tolerance: Duration,
@@ -106,9 +106,6 @@ struct Memory {
 
 /// A cache that is looked after, and what it is called.
 type WatchedCache = (Box<str>, Box<dyn Watched>);
-
-/// Clocks that are closer than this are not told apart: an answer takes time, too.
-const FINEST_TOLERANCE: Duration = Duration::from_millis(250);
 
 impl Losses {
     /// Remembers what an earlier life knew. Nothing is asked yet.
@@ -153,7 +150,7 @@ impl Losses {
         if let Some(raised) = note.marks.follow(&hooks.resources, window.now()) {
             trust.lost(raised, raised);
         }
-        let (life, tolerance) = (life(&hooks.resources), tolerance(&hooks.resources));
+        let (life, tolerance) = (hooks.resources.longest_life(), hooks.resources.tolerance());
         let memory = Mutex::new(Memory { note, servers, life, tolerance, ..Memory::default() });
         let losses = Self {
             ground,

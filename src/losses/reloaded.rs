@@ -1,8 +1,6 @@
 //! What a reload changes: which caches are looked after, and how long copies live.
 
-use std::time::Duration;
-
-use super::{CACHE, FINEST_TOLERANCE, Losses, WatchedCache};
+use super::{CACHE, Losses, WatchedCache};
 use crate::{
     clock::Timestamp,
     redis_pool::{Pulse, RedisPool},
@@ -26,8 +24,8 @@ impl Losses {
             self.ground.health.report(&format!("failover:{}", name.trim_start_matches(CACHE)), None);
         }
         // Copies may live on from before.
-        memory.life = memory.life.max(life(resources));
-        memory.tolerance = tolerance(resources);
+        memory.life = memory.life.max(resources.longest_life());
+        memory.tolerance = resources.tolerance();
         drop(memory);
         self.caches.replace(caches);
     }
@@ -70,16 +68,4 @@ impl Losses {
 pub(super) fn watched((name, pool, prefix): &(String, RedisPool, String), process: &str) -> WatchedCache {
     let key = format!("{prefix}decache:beat:{process}");
     (super::component(name), Box::new(Pulse::new(pool.clone(), key, None)))
-}
-
-/// The longest that a copy lives, with its guard.
-pub(super) fn life(resources: &Resources) -> Duration {
-    let lives = resources.iter().map(|(_, resource)| resource.ttl + resource.guard);
-    lives.max().unwrap_or_default()
-}
-
-/// How far a store's clock may be from ours.
-pub(super) fn tolerance(resources: &Resources) -> Duration {
-    let guards = resources.iter().map(|(_, resource)| resource.guard);
-    guards.min().unwrap_or_default().max(FINEST_TOLERANCE)
 }

@@ -109,6 +109,11 @@ impl Ended {
         finished.chain(self.letters.after(after).filter(wanted).take(limit)).cloned().collect()
     }
 
+    /// Those that have ended and are no dead letters, with ids after this one, by id.
+    pub(super) fn finished_after(&self, after: Option<JobId>) -> impl Iterator<Item = &JobView> {
+        self.finished.after(after).map(|(view, ())| view)
+    }
+
     #[cfg(test)]
     pub(super) fn watchers(&self) -> usize {
         self.watches.values().map(Vec::len).sum()

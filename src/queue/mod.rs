@@ -3,6 +3,7 @@
 mod counts;
 mod ended;
 mod entry;
+mod find;
 mod handle;
 mod keep;
 mod lane;
@@ -22,6 +23,7 @@ mod view;
 pub use ended::Watch;
 pub(crate) use entry::weigh;
 pub use entry::{Attempt, Ending, Phase};
+pub use find::About;
 pub use handle::Queue;
 pub use keep::KeepAnew;
 pub use letters::{Letter, NoLetter, Which};

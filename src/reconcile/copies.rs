@@ -54,7 +54,8 @@ impl Reconcile<'_> {
         report.caches.push(CacheReport { name: name.to_owned(), ..CacheReport::default() });
         report.stage = name.to_owned();
         let failed = |error| ReconcileError::Cache { name: name.to_owned(), error };
-        let (targets, mut pace) = (targets(&self.hooks.resources), Pace::begin(self.hooks.clock));
+        let (now, mut pace) = (self.hooks.clock.now(), Pace::begin(self.hooks.clock));
+        let targets = targets(&self.hooks.resources, now);
         let mut failure = None;
         for (index, target) in targets.iter().enumerate() {
             let mut from = Some(ScanCursor::default());
@@ -89,7 +90,8 @@ impl Reconcile<'_> {
         target: &Target,
         keys: Vec<CopyKey>,
     ) -> Result<Vec<Found>, crate::caches::CacheError> {
-        let meanings = keys.into_iter().map(|key| (Meaning::of(&key, &self.hooks.resources), key));
+        let (resources, now) = (&self.hooks.resources, self.hooks.clock.now());
+        let meanings = keys.into_iter().map(|key| (Meaning::of(&key, resources, now), key));
         let (meanings, keys): (Vec<_>, Vec<_>) =
             meanings.filter(|(meaning, _)| target.counts(meaning)).unzip();
         let lives = inspect.lives(&keys).await?;

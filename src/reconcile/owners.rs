@@ -2,6 +2,7 @@
 
 use crate::{
     caches::CopyKey,
+    clock::Timestamp,
     event::{AccessToken, Entity},
     resource::Resources,
     template::{Glob, KeyTemplate, Reading, Readings},
@@ -31,10 +32,10 @@ pub(super) struct Meaning {
 }
 
 impl Meaning {
-    pub(super) fn of(key: &CopyKey, resources: &Resources) -> Self {
+    pub(super) fn of(key: &CopyKey, resources: &Resources, now: Timestamp) -> Self {
         let mut meaning = Self::default();
         for (resource_type, resource) in resources.iter() {
-            for template in resource.templates().iter() {
+            for template in resource.living_templates(now) {
                 meaning.add(resource_type, template, template.readings(&key.0));
             }
         }
@@ -98,7 +99,7 @@ mod tests {
     }
 
     fn of(key: &str) -> Meaning {
-        Meaning::of(&CopyKey(key.to_owned()), &resources())
+        Meaning::of(&CopyKey(key.to_owned()), &resources(), Timestamp(0))
     }
 
     #[test]

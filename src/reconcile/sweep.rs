@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::pace::Pace;
 use crate::{
     caches::{Cache, CacheError, Caches, CopyKey, ScanCursor},
-    clock::Clock,
-    resource::Resources,
+    clock::{Clock, Timestamp},
+    resource::{Resource, Resources},
     template::Glob,
 };
 
@@ -107,12 +107,13 @@ impl Sweep<'_> {
             };
         };
         let mut pace = Pace::begin(self.clock);
-        for target in targets(self.resources) {
+        let now = self.clock.now();
+        for target in targets(self.resources, now) {
             let mut from = Some(ScanCursor::default());
             while let Some(cursor) = from {
                 let step = inspect.scan(cursor, &target.glob, KEYS_PER_STEP).await.map_err(failed)?;
                 let mut keys = step.keys;
-                keys.retain(|key| target.matches(self.resources, key));
+                keys.retain(|key| target.matches(self.resources, key, now));
                 swept.matched += keys.len() as u64;
                 if !self.dry_run {
                     swept.deleted += cache.delete(&keys).await.map_err(failed)? as u64;
@@ -134,20 +135,21 @@ pub(super) struct Target {
 }
 
 impl Target {
-    fn matches(&self, resources: &Resources, key: &CopyKey) -> bool {
-        self.is_variants || resources.iter().any(|(_, resource)| resource.templates().matches(key))
+    fn matches(&self, resources: &Resources, key: &CopyKey, now: Timestamp) -> bool {
+        let is_copy = |resource: &Resource| resource.living_templates(now).any(|it| it.matches(key));
+        self.is_variants || resources.iter().any(|(_, resource)| is_copy(resource))
     }
 }
 
-/// What a cache is scanned for, each pattern once.
-pub(super) fn targets(resources: &Resources) -> Vec<Target> {
+/// What a cache is scanned for, each pattern once: also copies under what an earlier configuration named (DESIGN 7, rule 12).
+pub(super) fn targets(resources: &Resources, now: Timestamp) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
     let mut add = |glob: Glob, is_variants: bool| match targets.iter_mut().find(|it| it.glob == glob) {
         Some(target) => target.is_variants |= is_variants,
         None => targets.push(Target { glob, is_variants }),
     };
     for (_, resource) in resources.iter() {
-        resource.templates().iter().for_each(|template| add(template.glob(), false));
+        resource.living_templates(now).for_each(|template| add(template.glob(), false));
         resource.variant_patterns().iter().for_each(|glob| add(glob.clone(), true));
     }
     targets

@@ -1,8 +1,11 @@
 //! Keeps an unknown server from being used: each new connection says whom it leads to, before it is used for anything.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use deadpool::managed::{self, Metrics, RecycleError};
@@ -26,6 +29,8 @@ pub(crate) struct Gate {
     accepted: Mutex<Option<Server>>,
     was_accepted: AtomicBool,
     closed: AtomicBool,
+    /// Counts servers that took the place of one that was used.
+    epoch: AtomicU64,
     suspected: Notify,
 }
 
@@ -38,9 +43,15 @@ impl Gate {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Which of the servers it is that is used, where it says who it is.
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        let is_known = self.lock().as_ref().is_some_and(Server::is_known);
+        is_known.then(|| self.epoch.load(Ordering::Acquire))
+    }
+
     pub(crate) fn accept(&self, server: &Server) {
         let mut accepted = self.lock();
-        *accepted = Some(server.clone());
+        self.replace(&mut accepted, server);
         self.was_accepted.store(true, Ordering::Release);
         self.closed.store(false, Ordering::Release);
     }
@@ -58,10 +69,16 @@ impl Gate {
         let mut accepted = self.lock();
         let known = accepted.as_ref().is_some_and(Server::is_known);
         if !known || !self.was_accepted.load(Ordering::Acquire) {
-            *accepted = Some(server.clone());
+            self.replace(&mut accepted, server);
         } else if accepted.as_ref() != Some(server) {
             self.closed.store(true, Ordering::Release);
             self.suspect();
+        }
+    }
+
+    fn replace(&self, accepted: &mut Option<Server>, server: &Server) {
+        if accepted.replace(server.clone()).is_some_and(|before| before != *server) {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
         }
     }
 
@@ -69,6 +86,10 @@ impl Gate {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// A connection that was used so recently is used again without asking whether it is still there, which would cost a round trip.
+/// One that has gone since costs its query an attempt.
+const UNASKED: Duration = Duration::from_secs(1);
 
 /// A connection, and whom it leads to.
 pub(super) struct Link {
@@ -115,6 +136,9 @@ impl managed::Manager for Linker {
         {
             return Err(RecycleError::message("the sentinels name another server"));
         }
+        if metrics.last_used() < UNASKED {
+            return Ok(());
+        }
         self.connections.recycle(&mut link.connection, metrics).await
     }
 }
@@ -147,6 +171,22 @@ mod tests {
         assert!(gate.is_closed() && !gate.lets_through(&other) && !gate.lets_through(&one));
         gate.accept(&other);
         assert!(gate.lets_through(&other) && !gate.lets_through(&one));
+    }
+
+    #[test]
+    fn each_server_that_takes_the_place_of_another_begins_an_epoch() {
+        let (gate, one, other) = (Gate::default(), server("one"), server("other"));
+        assert_eq!(gate.epoch(), None);
+        gate.met(&one);
+        let first = gate.epoch();
+        gate.accept(&one);
+        assert!(first.is_some() && gate.epoch() == first);
+        gate.met(&other);
+        assert_eq!(gate.epoch(), first, "the other one is not used yet");
+        gate.accept(&other);
+        assert_ne!(gate.epoch(), first);
+        gate.accept(&Server::default());
+        assert_eq!(gate.epoch(), None, "it does not say who it is");
     }
 
     #[test]

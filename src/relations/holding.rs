@@ -1,6 +1,6 @@
 //! What a holder holds, how that is written in a store, and where it stands when a store is asked for all of it.
 
-use super::{Member, Position, Stamp};
+use super::{Member, Position, Recording, Stamp};
 use crate::{clock::Timestamp, event::Entity, secret::HolderId};
 
 /// One holder's end of a relationship: the entity, under the resource's templates (`variant: None`) or under a key of
@@ -35,6 +35,11 @@ pub struct HoldingsPage {
 }
 
 impl Holding {
+    /// The holder's end of a relationship.
+    pub fn of(recording: &Recording) -> Self {
+        Self { entity: recording.entity.clone(), variant: recording.member.variant.clone() }
+    }
+
     /// The bytes that name the holding in a store: 4 of its position, then its parts. Neither a resource type nor an
     /// entity id holds a NUL, so that no two holdings share their bytes.
     pub fn to_field(&self) -> Vec<u8> {

@@ -31,19 +31,29 @@ impl Keys {
         self.of_entity(entity, "h")
     }
 
+    /// The first of these buckets: the only one of an entity with few members.
+    pub(super) fn first_bucket(&self, entity: &Entity) -> String {
+        self.of_entity(entity, "h:1")
+    }
+
     /// A string: the holder's access token, sealed.
     pub(super) fn vault(&self, holder: HolderId) -> String {
-        format!("{}{{holder:{holder}}}:token", self.prefix)
+        self.of_holder(holder, "token")
     }
 
     /// A string: the holder's own `stale`, in the form of an entity's, and how many buckets their entries have.
     pub(super) fn stale_of_holder(&self, holder: HolderId) -> String {
-        format!("{}{{holder:{holder}}}:stale", self.prefix)
+        self.of_holder(holder, "stale")
     }
 
     /// What the keys of the buckets of a holder's entries begin with; scripts add `:` and the bucket's number.
     pub(super) fn entities_of(&self, holder: HolderId) -> String {
-        format!("{}{{holder:{holder}}}:entities", self.prefix)
+        self.of_holder(holder, "entities")
+    }
+
+    /// The first of these buckets.
+    pub(super) fn first_entities_of(&self, holder: HolderId) -> String {
+        self.of_holder(holder, "entities:1")
     }
 
     /// A string: the fingerprint of the secret that the store was filled under.
@@ -83,6 +93,10 @@ impl Keys {
         Entity::new(&text(resource_type)?, &text(id)?).ok()
     }
 
+    fn of_holder(&self, holder: HolderId, part: &str) -> String {
+        format!("{}{{holder:{holder}}}:{part}", self.prefix)
+    }
+
     fn of_entity(&self, entity: &Entity, part: &str) -> String {
         let mut key = String::with_capacity(self.prefix.len() + entity.id.len() + 40);
         key.push_str(&self.prefix);
@@ -101,6 +115,9 @@ impl Keys {
 }
 
 fn escape(key: &mut String, part: &str, special: &[char]) {
+    if !part.contains(special) {
+        return key.push_str(part);
+    }
     for char in part.chars() {
         if special.contains(&char) {
             // Writing to a String does not fail.

@@ -77,6 +77,19 @@ pub trait Relations: Send + Sync {
         linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>>;
 
+    /// Drops all members of a page, as [`Relations::forget`] does one by one.
+    fn forget_page<'a>(
+        &'a self,
+        entity: &'a Entity,
+        page: &'a Page,
+        linger: Duration,
+    ) -> BoxFuture<'a, Result<usize, StoreError>> {
+        Box::pin(async move {
+            let members: Vec<_> = page.held.iter().map(|held| (held.member.clone(), held.stamp)).collect();
+            self.forget(entity, &members, linger).await
+        })
+    }
+
     /// Whether the index is by holder too. Where it is not, holders have neither entries nor a `stale` of their own:
     /// nothing may be revoked.
     fn by_holder(&self) -> bool;
@@ -204,7 +217,14 @@ pub struct Page {
     pub held: Vec<Held>,
     /// Where to go on; `None` at the end.
     pub next: Option<Position>,
+    /// What the store has read, so that it can tell whether all of it is still as it was.
+    pub read: AsRead,
 }
+
+/// The parts of a store that hold the members of a page and no others, each with its number, as they were read. Only the store
+/// that gave it knows its meaning; there may be none.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AsRead(pub Vec<(u64, Vec<u8>)>);
 
 /// Where a walk over all entities goes on. Only the store that gave it knows its meaning; it begins at the default.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -1,6 +1,10 @@
 //! The keys that come from a secret, one per purpose, and what they do.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{Mutex, PoisonError},
+};
 
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
@@ -9,11 +13,15 @@ use chacha20poly1305::{
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{HolderId, RecordKey, Secret};
-use crate::{event::AccessToken, relations::Sealed};
+use crate::{event::AccessToken, recent::Recent, relations::Sealed};
 
 /// First byte of what [`Keys::seal`] makes: version, nonce (24 bytes), ciphertext, tag (16 bytes).
 const VERSION: u8 = 1;
 const NONCE_BYTES: usize = 24;
+/// Holders in one half of the memory of what was sealed: some 5 MiB in all where tokens are short.
+const HALF: usize = 16 * 1024;
+/// An entry that is longer than this is not remembered.
+const REMEMBERED_BYTES: usize = 512;
 
 /// Keys derived from a [`Secret`]. They do not print, and their memory is wiped when they go.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -24,6 +32,15 @@ pub struct Keys {
     record: [u8; 32],
     configuration: [u8; 32],
     fingerprint: String,
+    #[zeroize(skip)]
+    sealed: SealedBefore,
+}
+
+/// What was sealed lately: holders read again and again, and sealing costs more than all else about a read.
+struct SealedBefore {
+    /// Each with a hash of what was sealed.
+    entries: Mutex<Recent<HolderId, (u64, Sealed)>>,
+    hasher: RandomState,
 }
 
 /// What the vault keeps of a holder.
@@ -61,6 +78,7 @@ impl Keys {
             record: key("decache journal record v1"),
             configuration: key("decache configuration v1"),
             fingerprint: hex::encode(&fingerprint[..8]),
+            sealed: SealedBefore { entries: Mutex::new(Recent::new(HALF)), hasher: RandomState::new() },
         }
     }
 
@@ -90,6 +108,19 @@ impl Keys {
     /// Seals an entry for its holder. The same entry gives the same bytes, so that writing it again changes nothing;
     /// the nonce is a keyed hash of all that is sealed, so no two entries share one.
     pub fn seal(&self, holder: HolderId, entry: &VaultEntry) -> Sealed {
+        let hash = self.sealed.hasher.hash_one((entry.token.expose(), &entry.user_id));
+        let entries = || self.sealed.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, sealed)) = entries().get(&holder).filter(|(of, _)| *of == hash) {
+            return sealed.clone();
+        }
+        let sealed = self.seal_anew(holder, entry);
+        if sealed.0.len() <= REMEMBERED_BYTES {
+            entries().keep(holder, (hash, sealed.clone()));
+        }
+        sealed
+    }
+
+    fn seal_anew(&self, holder: HolderId, entry: &VaultEntry) -> Sealed {
         let plain = entry.to_bytes();
         let mut nonce = [0; NONCE_BYTES];
         let mut hash = blake3::Hasher::new_keyed(&self.nonce);

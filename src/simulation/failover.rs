@@ -2,7 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{realm::Realm, trace::note, world::World};
+use super::{
+    cache::SimCache,
+    kinds::{Blow, Struck},
+    realm::Realm,
+    trace::note,
+    world::World,
+};
 
 /// The most that a replica lacks, in milliseconds, of what a failover may lose.
 const REPLICATION: u64 = 300;
@@ -18,20 +24,38 @@ impl World {
             let at = self.dice.millis(0..=PHASE);
             match self.realm {
                 Realm::Plain | Realm::Revocations | Realm::LateFill => {}
-                Realm::Failover => self.fail_over(at, REPLICATION),
-                Realm::Loss if self.dice.chance(400) => self.fail_over(at, LONG),
+                Realm::Failover => self.fail_over_somewhere(at, REPLICATION),
+                Realm::Loss if self.dice.chance(400) => self.fail_over_somewhere(at, LONG),
                 Realm::Loss => self.lose(at),
             }
         }
     }
 
-    /// A replica stops following, and takes the place of the store or of a cache some time later.
-    fn fail_over(self: &Arc<Self>, at: Duration, longest: u64) {
+    /// What a world of a kind is bent on.
+    pub(super) fn strike(self: &Arc<Self>, blow: &Blow, at: Duration) {
+        match blow.to {
+            Struck::StoreFailsOver(shortest, longest) => {
+                self.fail_over(at, self.dice.millis(shortest..=longest), None);
+            }
+            Struck::CacheFailsOver(shortest, longest) => {
+                let cache = self.dice.pick(&self.caches).clone();
+                self.fail_over(at, self.dice.millis(shortest..=longest), Some(cache));
+            }
+            Struck::StoreLost => self.lose(at),
+        }
+    }
+
+    fn fail_over_somewhere(self: &Arc<Self>, at: Duration, longest: u64) {
         let lag = self.dice.millis(0..=longest);
         let cache = match self.dice.chance(500) {
             true => None,
             false => Some(self.dice.pick(&self.caches).clone()),
         };
+        self.fail_over(at, lag, cache);
+    }
+
+    /// A replica stops following, and takes the place of the store or of a cache some time later.
+    fn fail_over(self: &Arc<Self>, at: Duration, lag: Duration, cache: Option<SimCache>) {
         let world = self.clone();
         self.spawn(async move {
             tokio::time::sleep(at).await;

@@ -8,7 +8,7 @@ use super::{
     network::Outage,
     scene::entity,
     trace::note,
-    world::{EARLY, HORIZON, LATE, PHASE, TOKENS, World},
+    world::{HORIZON, PHASE, TOKENS, World},
 };
 use crate::event::Entity;
 
@@ -26,11 +26,19 @@ impl World {
         }
     }
 
+    /// Life after a loss: reads of whatever there is, and a write.
+    pub(super) fn go_on(self: &Arc<Self>) {
+        for _ in 0..12 {
+            self.read(self.dice.millis(0..=PHASE), self.wanted());
+        }
+        self.write(self.dice.millis(0..=PHASE), self.dice.pick(&self.scene.written));
+    }
+
     /// What a world of a kind is bent on, once in a phase, and at last a few reads that nothing comes after.
     pub(super) fn happen_as(self: &Arc<Self>, kind: &'static Kind) {
         let dice = &self.dice;
         let entity = &self.scene.written[0];
-        let began = EARLY.saturating_add_signed(dice.signed(0..=20));
+        let began = kind.early.saturating_add_signed(dice.signed(0..=20));
         let from = |by: i64| Duration::from_millis(began.saturating_add_signed(by));
         let mut written = 0;
         if !kind.unwritten {
@@ -56,8 +64,11 @@ impl World {
         if let Some(Mishap { after, lasts, .. }) = kind.outage.as_ref().filter(strikes) {
             self.go_away(&self.store.outage, from(dice.signed(after.clone())), dice.millis(lasts.clone()));
         }
+        for blow in kind.blows {
+            self.strike(blow, from(dice.signed(blow.after.clone())));
+        }
         for _ in 0..2 {
-            self.read(Duration::from_millis(LATE) + dice.millis(0..=100), self.wanted());
+            self.read(Duration::from_millis(kind.late) + dice.millis(0..=100), self.wanted());
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     event::Entity,
     relations::{
-        Held, Member, Page, Position, Recorded, Recording, Sealed, Stale, StaleMark, Staleness, Stamp,
+        AsRead, Held, Member, Page, Position, Recorded, Recording, Sealed, Stale, StaleMark, Staleness, Stamp,
     },
     secret::HolderId,
 };
@@ -183,17 +183,17 @@ impl Index {
             let rank = from.0 as usize;
             let held: Vec<Held> = members.iter().filter(living).skip(rank).take(limit).map(held).collect();
             let next = (held.len() == limit).then(|| Position((rank + limit) as u32));
-            return Page { held, next };
+            return Page { held, next, read: AsRead::default() };
         }
         let mut page: Vec<Held> = Vec::new();
         for found in members.range(first..).filter(living) {
             let position = found.0.0;
             if page.len() >= limit && page.last().is_some_and(|last| last.member.position() != position) {
-                return Page { held: page, next: Some(position) };
+                return Page { held: page, next: Some(position), read: AsRead::default() };
             }
             page.push(held(found));
         }
-        Page { held: page, next: None }
+        Page { held: page, next: None, read: AsRead::default() }
     }
 
     pub(super) fn held(&mut self, entity: &Entity, member: &Member, now: Timestamp) -> Option<Held> {

@@ -1,8 +1,15 @@
-//! Kinds of worlds: every other world is of any kind, the rest are each bent on a race that is rare in those.
+//! Kinds of worlds: most worlds are of any kind, the rest are each bent on a race that is rare in those.
+
+mod losses;
+mod plain;
+mod revocations;
 
 use std::ops::RangeInclusive;
 
-use super::realm::Realm;
+use super::{
+    realm::{Realm, Watch},
+    world::{EARLY, LATE},
+};
 
 /// What a world is bent on. Times are milliseconds; where they may be negative, they count from the first write.
 pub(super) struct Kind {
@@ -32,6 +39,31 @@ pub(super) struct Kind {
     /// Of the store.
     pub(super) outage: Option<Mishap>,
     pub(super) tempo: Tempo,
+    /// When the first write is, from the start of its phase.
+    pub(super) early: u64,
+    /// When nothing else begins any more.
+    pub(super) late: u64,
+    /// What happens to servers.
+    pub(super) blows: &'static [Blow],
+    /// Where servers may be lost: how they are looked after. `None`: as the realm says.
+    pub(super) watch: Option<Watch>,
+}
+
+/// What happens to a server.
+pub(super) struct Blow {
+    pub(super) to: Struck,
+    pub(super) after: RangeInclusive<i64>,
+}
+
+/// Which server it happens to, and what.
+#[derive(Clone, Copy)]
+pub(super) enum Struck {
+    /// A replica takes the store's place that stopped following at that time: so much later, in milliseconds.
+    StoreFailsOver(u64, u64),
+    /// The same, of a cache.
+    CacheFailsOver(u64, u64),
+    /// The store is emptied, or comes back with nothing.
+    StoreLost,
 }
 
 /// Reads that are alike.
@@ -74,10 +106,16 @@ pub(super) enum Tempo {
 }
 
 impl Kind {
-    /// The kind of a seed's world; `None`: any. Only the plain realm has such kinds.
+    /// The kind of a seed's world; `None`: any.
     pub(super) fn of(seed: u64) -> Option<&'static Self> {
-        let index = (seed / 2) % KINDS.len() as u64;
-        (seed % 2 == 1 && Realm::of(seed) == Realm::Plain).then(|| &KINDS[index as usize])
+        let (number, kinds) = match Realm::of(seed) {
+            Realm::Plain if seed % 2 == 1 => (seed / 2, plain::KINDS),
+            Realm::Revocations if seed % 5 == 3 => (seed / 5, revocations::KINDS),
+            Realm::Failover if seed % 5 == 3 => (seed / 5, losses::FAILOVERS),
+            Realm::Loss if seed % 5 == 3 => (seed / 5, losses::LOSSES),
+            _ => return None,
+        };
+        Some(&kinds[(number % kinds.len() as u64) as usize])
     }
 }
 
@@ -100,127 +138,11 @@ const PLAIN: Kind = Kind {
     crash: None,
     outage: None,
     tempo: Tempo::Usual,
+    early: EARLY,
+    late: LATE,
+    blows: &[],
+    watch: None,
 };
 
 const TIME: &[Told] = &[Told::Time];
 const GENERATION: &[Told] = &[Told::Generation];
-
-const KINDS: &[Kind] = &[
-    // A read is recorded just when the mark of a write goes, of which its replica did not know yet.
-    Kind {
-        name: "edge of the horizon, by time",
-        reads: &[Reads { count: 1, begin: 12..=26, told: TIME, fill: 0..=4 }],
-        lag: 27..=30,
-        crash: Some(Mishap { per_mille: 1000, after: 45..=65, lasts: 535..=590 }),
-        ..PLAIN
-    },
-    // It is judged just then.
-    Kind {
-        name: "edge of the horizon, by generation",
-        resource_type: "Votes",
-        reads: &[Reads { count: 1, begin: -12..=-1, told: GENERATION, fill: 0..=4 }],
-        crash: Some(Mishap { per_mille: 1000, after: 22..=40, lasts: 520..=580 }),
-        tempo: Tempo::Stalls,
-        ..PLAIN
-    },
-    // Two reads are told of late, and merged when the mark of a write after them has gone.
-    Kind {
-        name: "beyond the horizon",
-        reads: &[
-            Reads { count: 1, begin: -12..=-1, told: TIME, fill: 395..=430 },
-            Reads { count: 1, begin: -12..=-1, told: GENERATION, fill: 395..=430 },
-        ],
-        crash: Some(Mishap { per_mille: 1000, after: 440..=465, lasts: 235..=265 }),
-        ..PLAIN
-    },
-    Kind {
-        name: "undated beyond the horizon",
-        reads: &[Reads { count: 1, begin: -12..=-1, told: &[Told::Nothing], fill: 0..=4 }],
-        crash: Some(Mishap { per_mille: 1000, after: 25..=45, lasts: 650..=740 }),
-        ..PLAIN
-    },
-    // The copy of a slow read is hit before that read is recorded.
-    Kind {
-        name: "hits",
-        reads: &[
-            Reads { count: 1, begin: -10..=-1, told: &[Told::Nothing, Told::Generation], fill: 40..=80 },
-            Reads { count: 3, begin: 45..=100, told: TIME, fill: 0..=4 },
-        ],
-        hits: 1000,
-        crash: Some(Mishap { per_mille: 500, after: 80..=130, lasts: 1..=30 }),
-        ..PLAIN
-    },
-    Kind {
-        name: "replicas that lag",
-        reads: &[Reads {
-            count: 5,
-            begin: 4..=25,
-            told: &[Told::Generation, Told::Both, Told::Time],
-            fill: 0..=20,
-        }],
-        lag: 20..=30,
-        ..PLAIN
-    },
-    // A write is told of late, after a later one has been.
-    Kind {
-        name: "writes out of order",
-        processes: 2,
-        reads: &[Reads { count: 4, begin: 41..=85, told: TIME, fill: 20..=120 }],
-        writes: &[43..=85],
-        tell: 140,
-        ..PLAIN
-    },
-    // Invalidations wait, and are superseded.
-    Kind {
-        name: "backlog, by time",
-        resource_type: "Lists",
-        reads: &[Reads { count: 5, begin: 35..=110, told: TIME, fill: 0..=90 }],
-        writes: &[42..=100],
-        outage: Some(Mishap { per_mille: 700, after: 0..=20, lasts: 60..=140 }),
-        ..PLAIN
-    },
-    Kind {
-        name: "backlog, by generation",
-        resource_type: "Charts",
-        users: 3,
-        pages: 2,
-        page: 1,
-        reads: &[Reads { count: 20, begin: -150..=150, told: GENERATION, fill: 0..=40 }],
-        writes: &[5..=120, 5..=60],
-        outage: Some(Mishap { per_mille: 500, after: 30..=150, lasts: 5..=60 }),
-        ..PLAIN
-    },
-    Kind {
-        name: "stalls",
-        resource_type: "Votes",
-        reads: &[Reads { count: 8, begin: -80..=70, told: GENERATION, fill: 0..=4 }],
-        tempo: Tempo::Stalls,
-        ..PLAIN
-    },
-    // Fresh reads between the two steps of an eviction, and a process that dies between them.
-    Kind {
-        name: "evictions",
-        resource_type: "Lists",
-        processes: 2,
-        reads: &[Reads { count: 9, begin: -5..=200, told: &[Told::Nothing, Told::Time], fill: 0..=30 }],
-        writes: &[50..=150],
-        hits: 100,
-        crash: Some(Mishap { per_mille: 500, after: 40..=200, lasts: 1..=40 }),
-        tempo: Tempo::Stalls,
-        ..PLAIN
-    },
-    Kind {
-        name: "all in one instant",
-        resource_type: "Votes",
-        reads: &[Reads { count: 4, begin: -1..=1, told: GENERATION, fill: 0..=4 }],
-        tempo: Tempo::Instant,
-        ..PLAIN
-    },
-    Kind {
-        name: "APIs that die",
-        resource_type: "Votes",
-        reads: &[Reads { count: 6, begin: -10..=40, told: GENERATION, fill: 0..=70 }],
-        mortality: 60,
-        ..PLAIN
-    },
-];

@@ -7,7 +7,7 @@ use super::{
     cache::Copy,
     store::Listed,
     trace::note,
-    world::{LATE, PHASE, World},
+    world::{PHASE, World},
 };
 use crate::{clock::Timestamp, job::Job};
 
@@ -37,7 +37,7 @@ impl std::ops::Add for Seen {
 impl World {
     /// Lets everything come to its end, with nothing in its way.
     pub(super) async fn until_quiet(&self) -> Result<(), String> {
-        tokio::time::sleep(Duration::from_millis(if self.kind.is_some() { LATE } else { PHASE })).await;
+        tokio::time::sleep(Duration::from_millis(self.kind.map_or(PHASE, |kind| kind.late))).await;
         self.network.calm(true);
         note!(self.trace, "from here on nothing goes wrong");
         let gives_up = self.clock.now().after(PATIENCE);

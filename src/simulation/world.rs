@@ -88,14 +88,14 @@ impl World {
         let of_store = Clock::simulated(skewed(clock.now(), dice.millis(0..=skew)));
         let page = kind.map_or_else(|| *dice.pick(&[1, 2, 100]), |kind| kind.page);
         let store = SimStore::new(Some(network.clone()), of_store, page);
-        let store = if Realm::revokes(seed) { store.by_holder() } else { store };
+        let store = if scene.revoked > 0 || realm == Realm::Revocations { store.by_holder() } else { store };
         let around = Surroundings {
             network: network.clone(),
             config: config.clone(),
             store: store.clone(),
             caches: caches.clone(),
             clock,
-            watch: realm.watch(&dice),
+            watch: kind.and_then(|kind| kind.watch).or_else(|| realm.watch(&dice)),
         };
         let process = |name| Arc::new(Process::new(name, around.clone(), dice.millis(0..=skew)));
         let processes = (0..kind.map_or(2, |kind| kind.processes) as usize).map(process).collect();
@@ -133,9 +133,15 @@ impl World {
                 Some(kind) => self.happen_as(kind),
                 None => (0..self.dice.number(8..=20)).for_each(|_| self.happen()),
             }
-            if self.realm.loses() {
+            if self.realm.loses() && self.kind.is_none() {
                 self.disturb();
             }
+            self.until_quiet().await?;
+            seen = self.look()?;
+        }
+        if self.realm.loses() {
+            note!(self.trace, "afterwards");
+            self.go_on();
             self.until_quiet().await?;
             seen = self.look()?;
         }

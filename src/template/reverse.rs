@@ -6,7 +6,10 @@
 use percent_encoding::percent_decode_str;
 
 use super::{Filter, KeyTemplate, Part, glob::Glob, variant::BOUNDARIES};
-use crate::event::{AccessToken, Entity};
+use crate::{
+    caches::CopyKey,
+    event::{AccessToken, Entity},
+};
 
 /// Ways to read a key that are kept.
 const MOST_READINGS: usize = 8;
@@ -66,6 +69,12 @@ impl KeyTemplate {
             .map(|(end, _)| &id[..end])
             .filter(|shorter| !shorter.is_empty())
             .collect()
+    }
+
+    /// Whether a key is one of the template's, however it is to be read.
+    pub fn matches(&self, key: &CopyKey) -> bool {
+        let readings = self.readings(&key.0);
+        !readings.found.is_empty() || readings.is_cut_off
     }
 
     /// Reads a key back.

@@ -60,14 +60,6 @@ impl Templates {
         self.iter().any(KeyTemplate::uses_token)
     }
 
-    /// Whether a key is one of a template's, however it is to be read.
-    pub fn matches(&self, key: &CopyKey) -> bool {
-        self.iter().any(|template| {
-            let readings = template.readings(&key.0);
-            !readings.found.is_empty() || readings.is_cut_off
-        })
-    }
-
     /// The keys of one user's copies; a template that needs a token gives none without one.
     pub fn expand(&self, entity_id: &str, token: Option<&AccessToken>) -> Vec<CopyKey> {
         self.iter().filter_map(|template| template.expand(entity_id, token)).collect()

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     redis_server::RedisServer,
     redis_view::RedisView,
-    support::{Setup, TestApp, copy_key, read, token, update, with, without},
+    support::{Setup, TestApp, ago, copy_key, now, read, token, update, with, without},
 };
 
 #[tokio::test]
@@ -136,6 +136,18 @@ async fn what_happened_in_2099_counts_as_of_its_arrival() {
     app.done(&with(read(43, "alice"), "occurred_at", in_2099)).await;
     assert_eq!(app.count("43").await, 1);
     assert_eq!(app.metric("decache_future_events_total").await, 2.0);
+}
+
+/// Such a read may have waited for longer than any guard before it arrived.
+#[tokio::test]
+async fn a_read_from_a_clock_that_is_an_hour_ahead_is_not_trusted_where_there_was_a_write() {
+    let app = TestApp::embedded().await;
+    app.done(&with(update(42), "occurred_at", ago(60))).await;
+    app.done(&with(read(42, "alice"), "occurred_at", now() + 3_600_000)).await;
+    assert_eq!(app.count("42").await, 0);
+    assert_eq!(app.metric("decache_evictions_total{reason=\"undated\"}").await, 1.0);
+    app.done(&with(read(42, "bob"), "occurred_at", now() + 100)).await;
+    assert_eq!(app.count("42").await, 1, "clocks may be a little apart");
 }
 
 #[tokio::test]

@@ -69,7 +69,19 @@ fn what_is_no_command_is_answered_with_those_that_are() {
     assert!(error.contains("'serve'"), "{error}");
     let (code, output, _) = decache(&["--help"]);
     assert_eq!(code, Some(0));
-    for command in ["serve", "check", "explain", "reconcile", "hash-key", "healthcheck"] {
+    for command in [
+        "serve",
+        "check",
+        "explain",
+        "reconcile",
+        "hash-key",
+        "healthcheck",
+        "holders",
+        "invalidate",
+        "dead",
+        "status",
+        "completions",
+    ] {
         assert!(output.contains(command), "{output}");
     }
     assert_eq!(decache(&["--version"]).1, format!("decache {}\n", env!("CARGO_PKG_VERSION")));

@@ -101,6 +101,30 @@ async fn every_form_of_an_event_is_taken_plain_and_compressed() {
     assert_eq!(holders["items"][0]["user_id"], "alice");
 }
 
+/// Some clients put one before all UTF-8 that they write.
+#[tokio::test]
+async fn a_byte_order_mark_before_a_body_is_passed_over_in_every_form() {
+    let app = TestApp::embedded().await;
+    let headers = ce(&cloud("5", "alice"));
+    let forms = [
+        (JSON, vec![], read(1, "alice").to_string(), 1),
+        (JSON, vec![], json!([read(2, "alice")]).to_string(), 1),
+        (LINES, vec![], format!("{}\r\n{}", read(3, "alice"), read(4, "alice")), 2),
+        (CLOUD, vec![], cloud("4", "alice").to_string(), 1),
+        (JSON, borrowed(&headers), cloud("5", "alice")["data"].to_string(), 1),
+        (CLOUDS, vec![], json!([cloud("6", "alice")]).to_string(), 1),
+    ];
+    for (content_type, more, body, accepted) in forms {
+        let answer = post(&app, content_type, &more, format!("\u{feff}{body}")).await.success(200);
+        assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(accepted), &json!([])), "{answer}");
+        let twice = post(&app, content_type, &more, format!("\u{feff}\u{feff}{body}")).await;
+        assert!(matches!(twice.status, 400) || twice.body["rejected"][0]["index"] == 0, "{twice:?}");
+    }
+    for content_type in [JSON, LINES, CLOUD, CLOUDS] {
+        refused(&post(&app, content_type, &[], "\u{feff}").await, 400, "invalid-body", "");
+    }
+}
+
 #[tokio::test]
 async fn one_bad_line_in_the_middle_is_rejected_alone() {
     let app = TestApp::embedded().await;

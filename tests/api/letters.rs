@@ -14,7 +14,11 @@ use crate::{
 const UNKNOWN: &str = "019ab0b8-c9c0-7d0e-a9f5-2b8a8f0d7a11";
 
 /// Gives up after two attempts. Its index takes nothing at first, so every read of these posts is a dead letter.
-async fn with_letters(index: &RedisServer, cache: &RedisServer, posts: u64) -> (TestApp, Vec<String>) {
+pub(crate) async fn with_letters(
+    index: &RedisServer,
+    cache: &RedisServer,
+    posts: u64,
+) -> (TestApp, Vec<String>) {
     let setup = Setup::redis(index).cache("api", cache, "").with("workers", json!({ "max_attempts": 2 }));
     let app = TestApp::start(setup.with("queue", json!({ "finished": 100_000 }))).await;
     app.done(&read("before", "alice")).await;

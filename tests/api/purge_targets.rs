@@ -16,19 +16,19 @@ use crate::{
 };
 
 /// What is said to a purge; an empty one closes the connection, `None` says nothing.
-type Answer = Option<&'static str>;
+pub(crate) type Answer = Option<&'static str>;
 
-const PURGED: Answer = Some("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+pub(crate) const PURGED: Answer = Some("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 
 /// A server that answers each request on a connection of its own. It ends with the test's process.
-struct Target {
-    address: String,
+pub(crate) struct Target {
+    pub(crate) address: String,
     answer: Arc<Mutex<Answer>>,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Target {
-    fn start(answer: Answer) -> Self {
+    pub(crate) fn start(answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (answer, heads) = (Arc::new(Mutex::new(answer)), Arc::<Mutex<Vec<String>>>::default());
@@ -40,6 +40,16 @@ impl Target {
             }
         });
         Self { address, answer, heads }
+    }
+
+    /// Answers so from now on.
+    pub(crate) fn answers(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    /// How many requests began with this.
+    pub(crate) fn asked(&self, beginning: &str) -> usize {
+        self.heads.lock().unwrap().iter().filter(|head| head.starts_with(beginning)).count()
     }
 }
 
@@ -90,7 +100,7 @@ async fn a_target_that_fails_is_tried_again_and_holds_up_no_other_cache() {
         assert_eq!(job_now["last_error"], format!("cache proxy: cache unavailable: {error}"));
         assert!(cache.keys().await.is_empty(), "{error}: the other cache is emptied meanwhile");
         assert_eq!(app.count("42").await, 1, "{error}: what may still be there is not forgotten");
-        *target.answer.lock().unwrap() = PURGED;
+        target.answers(PURGED);
         app.job_once(&job, "done", |job| job["state"] == "done").await;
         assert_eq!(app.count("42").await, 0);
     }
@@ -130,8 +140,8 @@ async fn a_suspect_target_is_emptied_as_a_whole_when_it_answers_again() {
     app.done(&json!([read(42, "alice"), read(43, "alice")])).await;
     app.post_events(&json!([update(42), update(43)])).await.success(202);
     app.said("it is suspect, removals leave it out").await;
-    *target.answer.lock().unwrap() = PURGED;
+    target.answers(PURGED);
     app.said("removals wait for it again").await;
-    assert!(target.heads.lock().unwrap().iter().any(|head| head.starts_with("BAN /all ")));
+    assert_eq!(target.asked("BAN /all "), 1);
     app.in_trouble(&[]).await;
 }

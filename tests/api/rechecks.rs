@@ -123,3 +123,20 @@ async fn a_recheck_that_waits_outlives_the_process() {
     assert_eq!(late.app.count("42").await, 1);
     late.emptied().await;
 }
+
+/// What the flush took was recorded, and judged, before it: nothing tells of the copy any more.
+#[tokio::test]
+async fn what_a_cache_has_filled_after_a_loss_of_the_index_was_answered_is_gone_too() {
+    let index = RedisServer::start();
+    let late = Late::with(Setup::redis(&index)).await;
+    late.read_before().await;
+    late.fill("bob").await;
+    RedisView::of(&index.url()).tell(&["FLUSHALL"]).await;
+    poll("what can be found is gone", async || late.copies().keys().await.is_empty().then_some(())).await;
+    late.fill("alice").await;
+    late.emptied().await;
+    poll("the loss is answered", async || {
+        (late.app.metric("decache_index_incomplete").await == 0.0).then_some(())
+    })
+    .await;
+}

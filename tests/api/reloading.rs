@@ -252,6 +252,28 @@ async fn caches_and_templates_come_and_go_and_no_copy_is_forgotten() {
     app.in_trouble(&[]).await;
 }
 
+#[tokio::test]
+async fn a_cache_that_is_configured_again_is_emptied_of_copies_under_a_template_that_has_gone_meanwhile() {
+    let server = RedisServer::start();
+    let caches = json!([{ "name": "c0", "kind": "redis", "url": server.url(), "timeout": 1 }]);
+    let mut app = TestApp::start(Setup::embedded().with("caches", caches.clone())).await;
+    let view = RedisView::of(&server.url());
+    view.set(&copy_key("42", "alice"), "the post").await;
+    app.done(&read(42, "alice")).await;
+
+    app.setup.change("caches", json!([]));
+    reload(&app, 2).await;
+    app.done(&update(42)).await;
+    app.setup.change(
+        "resources",
+        json!({ "Posts": { "cache_keys": ["/v2/posts/{entity_id}?access_token={access_token}"] } }),
+    );
+    app.setup.change("caches", caches);
+    reload(&app, 3).await;
+    poll("the stale copy is gone", async || view.keys().await.is_empty().then_some(())).await;
+    app.in_trouble(&[]).await;
+}
+
 /// Marks that were made before the reload do not live long enough for reads that are judged after it.
 #[tokio::test]
 async fn once_a_reload_has_raised_the_horizon_no_read_of_before_is_trusted() {

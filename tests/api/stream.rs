@@ -7,7 +7,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Setup, TestApp, read, until_closed, update, with};
+use crate::{
+    process::poll,
+    support::{Setup, TestApp, read, until_closed, update, with},
+};
 
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -25,13 +28,20 @@ struct Told {
 impl Stream {
     async fn open(app: &TestApp, query: &str, last: Option<&str>) -> Self {
         let last = last.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
-        let mut connection = app.connect().await;
-        let request = format!("GET /v1/invalidations/stream{query} HTTP/1.1\r\nHost: h\r\n{last}\r\n");
-        connection.write_all(request.as_bytes()).await.unwrap();
-        let mut stream = Self(BufReader::new(connection));
-        assert_eq!(stream.line().await, "HTTP/1.1 200 OK");
+        let (mut stream, status) = Self::ask(app, query, &last).await;
+        assert_eq!(status, "HTTP/1.1 200 OK");
         stream.until(": the stream begins").await;
         stream
+    }
+
+    /// Asks for one, with the line that is answered first.
+    async fn ask(app: &TestApp, query: &str, headers: &str) -> (Self, String) {
+        let mut connection = app.connect().await;
+        let request = format!("GET /v1/invalidations/stream{query} HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut stream = Self(BufReader::new(connection));
+        let status = stream.line().await;
+        (stream, status)
     }
 
     async fn line(&mut self) -> String {
@@ -117,7 +127,8 @@ async fn who_asks_for_one_type_is_told_of_that_one() {
 /// It takes in nothing while far more is told than is kept and its connection holds.
 #[tokio::test]
 async fn a_reader_that_takes_nothing_holds_nobody_up_and_is_told_of_a_gap() {
-    let app = TestApp::embedded().await;
+    // A log with all of these ids in it would be most of the work.
+    let app = TestApp::start(Setup::embedded().with("log", json!({ "filter": "info" }))).await;
     let mut slow = Stream::open(&app, "", None).await;
     let id = |number: usize| format!("{number}-{}", "x".repeat(1000));
     for batch in 0..16 {
@@ -146,4 +157,21 @@ async fn there_are_so_many_streams_and_no_more_and_they_end_with_the_service() {
     let rest = until_closed(stream.0.get_mut()).await;
     assert!(rest.ends_with("0\r\n\r\n"), "{rest:?}");
     assert!(app.ended().await.success());
+}
+
+/// Also while nothing is told, and long before a heartbeat would find out.
+#[tokio::test]
+async fn a_reader_that_goes_leaves_its_place_to_the_next() {
+    let limits = json!({ "limits": { "streams": 1, "heartbeat": "1h" } });
+    let app = TestApp::start(Setup::embedded().with("server", limits)).await;
+    for _ in 0..3 {
+        let place = poll("a place", async || {
+            let (stream, status) = Stream::ask(&app, "", "").await;
+            (status == "HTTP/1.1 200 OK").then_some(stream)
+        })
+        .await;
+        let (_, status) = Stream::ask(&app, "", "").await;
+        assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+        drop(place);
+    }
 }

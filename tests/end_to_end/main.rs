@@ -8,7 +8,6 @@ mod process;
 #[path = "../support/redis_server.rs"]
 mod redis_server;
 #[path = "../support/redis_view.rs"]
-#[expect(dead_code, reason = "shared with the live suite, which uses another part of it")]
 mod redis_view;
 mod stage;
 
@@ -20,11 +19,12 @@ use std::{
 use futures_util::{StreamExt, stream};
 use process::poll;
 use serde_json::json;
-use stage::{GUARD, PROVISIONAL, Stage, copy_key, token};
+use stage::{API_USER, GUARD, PROVISIONAL, Stage, copy_key, token};
 
 const USERS: usize = 200;
 const POSTS: u64 = 20;
 const FEW_POSTS: u64 = 4;
+const FEW_USERS: usize = 20;
 /// Requests under way at the same time.
 const CONCURRENCY: usize = 32;
 
@@ -123,6 +123,46 @@ async fn a_logout_removes_one_users_copies_and_touches_nobody_elses() {
     copies.insert(copy_key(1, leaver));
     assert_eq!(stage.cache().keys().await, copies);
 
+    assert_no_token_is_anywhere(&mut stage).await;
+}
+
+/// Each process keeps copies of its own in front of the Redis that they share. Only by the channel can it know of a write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_empties_the_memory_of_every_process_and_touches_nobody_elses_copies() {
+    let mut stage = Stage::with_memories().await;
+    let users: BTreeSet<String> = (0..FEW_USERS).map(|n| format!("user-{n:03}")).collect();
+    for post in 1..=2 {
+        stage.all_read(post, &users, |read| *read == ("memory".to_owned(), 1)).await;
+    }
+    stage.put(1, "alice").await;
+    stage.all_read(1, &users, |(_, version)| *version == 2).await;
+    for (api, user) in (0..2).flat_map(|api| users.iter().map(move |user| (api, user))) {
+        assert_eq!(stage.read_from(api, 2, user).await, ("memory".to_owned(), 1), "{user} at {api}");
+    }
+    stage.all_read(1, &users, |read| *read == ("memory".to_owned(), 2)).await;
+    // With decache gone nobody would tell of a write, and nothing is served from memory any more.
+    assert_no_token_is_anywhere(&mut stage).await;
+    stage.all_read(2, &users, |(found, _)| found == "hit").await;
+}
+
+/// Its subscription breaks, and what has to go is told while it is not there to hear it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_does_not_hear_the_channel_serves_nothing_that_it_may_have_missed() {
+    let mut stage = Stage::with_memories().await;
+    let alice = BTreeSet::from(["alice".to_owned()]);
+    stage.all_read(1, &alice, |(found, _)| found == "memory").await;
+    stage.cache().tell(&["ACL", "SETUSER", API_USER, "resetchannels"]).await;
+    stage.all_read(1, &alice, |(found, _)| found == "hit").await;
+    stage.put(1, "bob").await;
+    stage.wait_until_gone(1).await;
+    for api in 0..2 {
+        let (found, version) = stage.read_from(api, 1, "alice").await;
+        assert_eq!((found == "memory", version), (false, 2), "process {api}");
+    }
+    stage.cache().tell(&["ACL", "SETUSER", API_USER, "allchannels"]).await;
+    stage.all_read(1, &alice, |read| *read == ("memory".to_owned(), 2)).await;
+    stage.put(1, "bob").await;
+    stage.all_read(1, &alice, |(_, version)| *version == 3).await;
     assert_no_token_is_anywhere(&mut stage).await;
 }
 

@@ -17,6 +17,10 @@ use crate::{
 pub(crate) const PROVISIONAL: Duration = Duration::from_secs(100);
 /// The clock skew that decache is told to expect. Short, because a test waits for it.
 pub(crate) const GUARD: Duration = Duration::from_millis(50);
+/// Where decache tells processes which copies have to go.
+const CHANNEL: &str = "decache:removed";
+/// Whom the API is to the Redis that its cache is in, where it keeps copies in memory too.
+pub(crate) const API_USER: &str = "api";
 /// A page that does not divide the number of users, so that the last one is not full.
 const PAGE: usize = 70;
 
@@ -24,12 +28,28 @@ const PAGE: usize = 70;
 pub(crate) struct Stage {
     pub(crate) decache: Process,
     decache_url: String,
-    _api: Process,
-    api_url: String,
+    apis: Vec<Api>,
     cache: RedisServer,
     index: RedisServer,
+    database: RedisServer,
     client: reqwest::Client,
     _directory: TempDir,
+}
+
+/// A process of the API.
+struct Api {
+    _process: Process,
+    url: String,
+}
+
+impl Api {
+    async fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(example::example("playerpro"));
+        command.args(["--listen", "127.0.0.1:0", "--provisional-ttl", &PROVISIONAL.as_secs().to_string()]);
+        let mut process = Process::start("playerpro", command.args(arguments));
+        let url = process.listening().await;
+        Self { _process: process, url }
+    }
 }
 
 /// A user's access token.
@@ -45,24 +65,39 @@ pub(crate) fn copy_key(post: u64, user: &str) -> String {
 impl Stage {
     /// Starts everything and waits until it listens.
     pub(crate) async fn set() -> Self {
+        let mut stage = Self::without_api("").await;
+        let (redis, decache) = (stage.cache.url(), stage.decache_url.clone());
+        stage.apis.push(Api::start(&["--redis", &redis, "--decache", &decache]).await);
+        stage
+    }
+
+    /// The same with two processes of the API, over one database, which also keep copies in their memory.
+    pub(crate) async fn with_memories() -> Self {
+        let mut stage = Self::without_api(CHANNEL).await;
+        stage.cache().tell(&["ACL", "SETUSER", API_USER, "on", "nopass", "~*", "+@all", "allchannels"]).await;
+        let redis = stage.cache.url().replace("redis://", &format!("redis://{API_USER}:any@"));
+        let (decache, database) = (stage.decache_url.clone(), stage.database.url());
+        for _ in 0..2 {
+            let arguments =
+                ["--redis", &redis, "--decache", &decache, "--database", &database, "--channel", CHANNEL];
+            stage.apis.push(Api::start(&arguments).await);
+        }
+        stage
+    }
+
+    /// decache tells processes on `channel`, where that is one.
+    async fn without_api(channel: &str) -> Self {
         let (cache, index) = (RedisServer::start(), RedisServer::start());
         let directory = TempDir::new().expect("a directory");
         let config = directory.path().join("decache.yaml");
-        std::fs::write(&config, configuration(&directory, &index, &cache)).expect("the configuration");
-
-        let example = example::example("playerpro");
+        let text = configuration(&directory, &index, &cache, channel);
+        std::fs::write(&config, text).expect("the configuration");
         let mut command = Command::new(process::decache());
         let mut decache = Process::start("decache", command.arg("--config").arg(config));
         let decache_url = decache.listening().await;
-
-        let mut command = Command::new(example);
-        command.args(["--listen", "127.0.0.1:0", "--redis", &cache.url(), "--decache", &decache_url]);
-        command.args(["--provisional-ttl", &PROVISIONAL.as_secs().to_string()]);
-        let mut api = Process::start("playerpro", &mut command);
-        let api_url = api.listening().await;
-
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { decache, decache_url, _api: api, api_url, cache, index, client, _directory: directory }
+        let (apis, database) = (Vec::new(), RedisServer::start());
+        Self { decache, decache_url, apis, cache, index, database, client, _directory: directory }
     }
 
     /// The API's cache.
@@ -77,12 +112,33 @@ impl Stage {
 
     /// A user reads a post. Returns whether it was a `hit` or a `miss`.
     pub(crate) async fn read(&self, post: u64, user: &str) -> String {
-        let response = self.client.get(self.post_url(post, user)).send().await.expect("the API answers");
+        self.read_from(0, post, user).await.0
+    }
+
+    /// A user reads a post from a process of the API. Returns where it was found, and the version of the post.
+    pub(crate) async fn read_from(&self, api: usize, post: u64, user: &str) -> (String, u64) {
+        let url = format!("{}/posts/{post}?access_token={}", self.apis[api].url, token(user));
+        let response = self.client.get(url).send().await.expect("the API answers");
         assert_eq!(response.status(), 200);
         let cached = response.headers()["x-cache"].to_str().expect("a word").to_owned();
         let body: Value = response.json().await.expect("JSON");
         assert_eq!(body["read_by"], user, "somebody else's response");
-        cached
+        (cached, body["post"]["version"].as_u64().expect("a version"))
+    }
+
+    /// Has every one of these users read a post from every process until each answer is like this.
+    pub(crate) async fn all_read(
+        &self,
+        post: u64,
+        users: &BTreeSet<String>,
+        is: impl Fn(&(String, u64)) -> bool,
+    ) {
+        for (api, user) in (0..self.apis.len()).flat_map(|api| users.iter().map(move |user| (api, user))) {
+            poll(&format!("{user} reads post {post} from process {api}"), async || {
+                Some(self.read_from(api, post, user).await).filter(&is)
+            })
+            .await;
+        }
     }
 
     /// A user changes a post. Returns after decache has accepted the event.
@@ -165,13 +221,19 @@ impl Stage {
     }
 
     fn post_url(&self, post: u64, user: &str) -> String {
-        format!("{}/posts/{post}?access_token={}", self.api_url, token(user))
+        format!("{}/posts/{post}?access_token={}", self.apis[0].url, token(user))
     }
 }
 
 /// decache with its index in one Redis and the API's copies in another. Logs everything, so that a token in any log
 /// line would be seen.
-fn configuration(directory: &TempDir, index: &RedisServer, cache: &RedisServer) -> String {
+fn configuration(directory: &TempDir, index: &RedisServer, cache: &RedisServer, channel: &str) -> String {
+    let processes = match channel {
+        "" => String::new(),
+        channel => {
+            format!(r#"- {{ name: processes, kind: pubsub, url: "{}", channel: "{channel}" }}"#, cache.url())
+        }
+    };
     let secret = directory.path().join("secret");
     let guard = GUARD.as_millis();
     format!(
@@ -187,6 +249,7 @@ resources:
     guard: {guard}ms
 caches:
   - {{ name: api, kind: redis, url: "{}", key_prefix: "" }}
+  {processes}
 job_scheduler:
   job_rules:
     - {{ action_type: "^(Read)$", resource_type: "Posts", topic: "pp-cache" }}

@@ -1,5 +1,5 @@
-//! TLS with real handshakes: decache as a process, asked by curl, beside a redis-server that speaks nothing else. Both bring
-//! OpenSSL, so neither side of a handshake meets its own library.
+//! TLS with real handshakes: decache as a process, asked by curl, beside a redis-server and an nginx that speak nothing else. All
+//! bring OpenSSL, so neither side of a handshake meets its own library.
 
 #[path = "../support/certificates.rs"]
 mod certificates;
@@ -9,5 +9,6 @@ mod process;
 mod redis_server;
 
 mod http;
+mod purge;
 mod redis;
 mod service;

@@ -2,7 +2,10 @@
 
 use crate::{
     clock::Timestamp,
-    event::{Event, EventError, forms::BodyError},
+    event::{
+        Event, EventError,
+        forms::{BodyError, without_mark},
+    },
 };
 
 /// The longest line, in bytes. It bounds what is kept of a line whose end has not come yet.
@@ -82,7 +85,7 @@ impl Lines {
     }
 
     fn line(&mut self, line: &[u8], arrived: Timestamp) {
-        let line = line.trim_ascii();
+        let line = if self.found == 0 { without_mark(line) } else { line }.trim_ascii();
         if !line.is_empty() {
             self.take(|| Event::parse(line, arrived));
         }

@@ -13,6 +13,7 @@ fn reader(feed: &Arc<Feed>, last_event_id: Option<&str>) -> Reader {
         resource_type: None,
         heartbeat: Duration::from_secs(15),
         begun: false,
+        over: CancellationToken::new(),
         keys_changed: CancellationToken::new(),
         _permit: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
     }

@@ -11,8 +11,8 @@ use crate::{
     clock::Timestamp,
     event::Entity,
     relations::{
-        EntityCursor, EntityPage, Held, HeldEntity, HoldingsPage, Member, Page, Position, Sealed, Staleness,
-        Stamp,
+        AsRead, EntityCursor, EntityPage, Held, HeldEntity, HoldingsPage, Member, Page, Position, Sealed,
+        Staleness, Stamp,
     },
     secret::HolderId,
 };
@@ -57,13 +57,13 @@ pub(super) fn walk(
         }
         let (position, member) = tables::parse_member(&prefix, key.value())?;
         if held.len() >= limit && last != Some(position) {
-            return Ok(Page { held, next: Some(position) });
+            return Ok(Page { held, next: Some(position), read: AsRead::default() });
         }
         last = Some(position);
         let age = now.since(Timestamp(stamp.div_ceil(1000)));
         held.push(Held { member, stamp: Stamp(stamp), expires_at: Timestamp(expires_at), age });
     }
-    Ok(Page { held, next: None })
+    Ok(Page { held, next: None, read: AsRead::default() })
 }
 
 /// As [`walk`], of what a holder holds.

@@ -7,7 +7,7 @@
 --        `position_at`, from `members.lua` or `entities.lua`, says where the position stands
 -- value: 4 bytes of expiry (seconds, rounded up), 4 bytes of stamp (the store's clock in microseconds, modulo 2^32)
 local POSITIONS = 4294967296
-local ALONE = 128   -- fields that a lone bucket holds before it splits
+local ALONE = 112   -- fields that a lone bucket holds before it splits
 local FULL = 88     -- fields past which a bucket among several asks for one more
 local SPARSE = 24   -- fields below which one asks for one less
 local MERGED = 48   -- fields that two buckets of several may have together to be merged
@@ -40,9 +40,9 @@ local function bucket(n, count, width, pos)
   return count + span, (span + 1) * width
 end
 
--- 'generation at until buckets': see DESIGN 6; times in milliseconds.
-local function read_stale(key)
-  local value = redis.call('GET', key)
+-- 'generation at until buckets': see DESIGN 6; times in milliseconds. No value is that of an entity that has one bucket, and
+-- was not invalidated.
+local function parse_stale(value)
   if not value then return { generation = 0, at = 0, till = 0, buckets = 1, latest = 0 } end
   local generation, at, till, buckets = string.match(value, '^(%d+) (%d+) (%d+) (%d+)$')
   if not generation then return error('unreadable stale record') end
@@ -50,6 +50,8 @@ local function read_stale(key)
     generation = tonumber(generation), at = tonumber(at), till = tonumber(till), buckets = tonumber(buckets), latest = 0,
   }
 end
+
+local function read_stale(key) return parse_stale(redis.call('GET', key)) end
 
 -- The key outlives every member that was met (`latest`, in seconds) and lives never shorter than it would have, so that
 -- the number of buckets is known as long as there is one; and until the clock has passed the generation, so that this

@@ -20,7 +20,7 @@ impl RedisStore {
         for chunk in members.chunks(MEMBERS_PER_CALL) {
             pipeline.add_command(self.held_call(chunk));
         }
-        let answers: Vec<Vec<Value>> = self.query(&pipeline).await?;
+        let answers: Vec<Vec<Value>> = self.query(pipeline).await?;
         let mut held = Vec::with_capacity(members.len());
         for (chunk, answer) in members.chunks(MEMBERS_PER_CALL).zip(answers) {
             let mut answer = answer.into_iter();
@@ -66,7 +66,7 @@ impl RedisStore {
         let mut pipeline = redis::pipe();
         let scan = pipeline.cmd("SCAN").arg(cursor).arg("MATCH").arg(self.keys.entities_pattern());
         scan.arg("COUNT").arg(limit.max(1));
-        let ((next, keys),): ((u64, Vec<Vec<u8>>),) = self.query(&pipeline).await?;
+        let ((next, keys),): ((u64, Vec<Vec<u8>>),) = self.query(pipeline).await?;
         let mut entities: Vec<Entity> = keys.iter().filter_map(|key| self.keys.entity_of(key)).collect();
         entities.sort();
         entities.dedup();

@@ -19,36 +19,28 @@ use crate::{
     secret::HolderId,
 };
 
+mod buckets;
 mod holders;
 mod look_up;
+mod record;
+mod remembered;
 mod scripts;
 
-use holders::Side;
+use remembered::Remembered;
 use scripts::Script;
 
-/// A vault entry outlives its last relationship by this much.
-const VAULT_OUTLIVES: Duration = Duration::from_secs(60);
 /// What one call of a script may take, so that no other client of the Redis waits long.
 const MEMBERS_PER_CALL: usize = 64;
 const BUCKETS_PER_CALL: usize = 64;
 const MERGES_PER_CALL: usize = 64;
 const KEYS_PER_MGET: usize = 128;
 
-/// Whole buckets, as a walk reads them.
-struct Buckets {
-    /// The living fields, each with its value.
-    living: Vec<(Vec<u8>, u64)>,
-    /// Where the next bucket begins.
-    next: Option<Position>,
-    /// The store's clock as a stamp.
-    now_stamp: u32,
-}
-
 /// The index in a Redis of its own, or beside other things under its prefix.
 pub struct RedisStore {
     pool: RedisPool,
     keys: Keys,
     by_holder: bool,
+    vault: Remembered,
     /// The marker of the index that this process knows; `None` until it knows one.
     expected: RwLock<Option<Arc<str>>>,
 }
@@ -56,7 +48,8 @@ pub struct RedisStore {
 impl RedisStore {
     /// A store behind `pool`, by holder too. No connection is made yet.
     pub fn new(pool: RedisPool, prefix: &str) -> Self {
-        Self { pool, keys: Keys::new(prefix), by_holder: true, expected: RwLock::default() }
+        let (vault, expected) = (Remembered::default(), RwLock::default());
+        Self { pool, keys: Keys::new(prefix), by_holder: true, vault, expected }
     }
 
     /// The same, by holder or not.
@@ -70,13 +63,13 @@ impl RedisStore {
     }
 
     /// Does all of it, and then looks whether it is still the index that it was: otherwise nothing of it counts.
-    async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, StoreError> {
+    async fn query<T: FromRedisValue>(&self, mut pipeline: Pipeline) -> Result<T, StoreError> {
         let expected = self.expected.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(expected) = expected else { return self.send(pipeline).await };
-        let mut marked = pipeline.clone();
-        marked.cmd("GET").arg(self.keys.marker());
-        let mut answers: Vec<Value> = self.send(&marked).await?;
+        let Some(expected) = expected else { return self.send(&pipeline).await };
+        pipeline.cmd("GET").arg(self.keys.marker());
+        let mut answers: Vec<Value> = self.send(&pipeline).await?;
         if read::<Option<String>>(answers.pop())?.as_deref() != Some(&*expected) {
+            self.vault.forget();
             self.pool.suspect();
             return Err(StoreError::Lost);
         }
@@ -96,84 +89,12 @@ impl RedisStore {
     async fn call<T: FromRedisValue>(&self, call: redis::Cmd) -> Result<T, StoreError> {
         let mut pipeline = redis::pipe();
         pipeline.add_command(call);
-        let (answer,) = self.query::<(T,)>(&pipeline).await?;
+        let (answer,) = self.query::<(T,)>(pipeline).await?;
         Ok(answer)
     }
 
     fn entity_call(&self, script: Script, entity: &Entity) -> redis::Cmd {
         script.call(&[self.keys.stale(entity), self.keys.buckets(entity)])
-    }
-
-    fn vault_call(&self, batch: &[&Recording]) -> redis::Cmd {
-        let keys: Vec<String> =
-            batch.iter().map(|recording| self.keys.vault(recording.member.holder)).collect();
-        let mut call = Script::Vault.call(&keys);
-        for recording in batch {
-            let expires = recording.expires_at.after(VAULT_OUTLIVES).0;
-            call.arg(&recording.vault.0).arg(expires).arg(u8::from(recording.names_holder));
-        }
-        call
-    }
-
-    async fn record_batch(&self, batch: &[Recording]) -> Result<Vec<Recorded>, StoreError> {
-        if batch.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (of_entities, by_entity) = Side::Members.sorted(batch);
-        let mut pipeline = redis::pipe();
-        for chunk in by_entity.chunks(MEMBERS_PER_CALL) {
-            pipeline.add_command(self.vault_call(chunk)).ignore();
-        }
-        for chunk in by_entity.chunks(MEMBERS_PER_CALL) {
-            pipeline.add_command(self.record_call(Side::Members, chunk));
-        }
-        let (of_holders, by_holder) = Side::Entries.sorted(if self.by_holder { batch } else { &[] });
-        // Behind the members: whoever finds an entry may rely on its member having been there.
-        for chunk in by_holder.chunks(MEMBERS_PER_CALL) {
-            pipeline.add_command(self.record_call(Side::Entries, chunk));
-        }
-        let answers: Vec<Vec<Vec<Value>>> = self.query(&pipeline).await?;
-        let mut groups = answers.into_iter().flatten();
-        let mut recorded = vec![None; batch.len()];
-        let members = read_groups(&mut groups, batch.len())?;
-        for (index, member) in of_entities.into_iter().zip(members) {
-            recorded[index] = Some(member);
-        }
-        let entries = read_groups(&mut groups, of_holders.len())?;
-        for (index, entry) in of_holders.into_iter().zip(entries) {
-            recorded[index].iter_mut().for_each(|found| found.revoked = entry.stale.map(|stale| stale.at));
-        }
-        recorded.into_iter().collect::<Option<_>>().ok_or(UNANSWERED)
-    }
-
-    async fn walk_page(&self, entity: &Entity, from: Position, limit: usize) -> Result<Page, StoreError> {
-        let mut call = self.entity_call(Script::Walk, entity);
-        call.arg(from.0).arg(limit).arg(BUCKETS_PER_CALL);
-        let Buckets { living, next, now_stamp } = self.read_buckets(call).await?;
-        let mut held = Vec::with_capacity(living.len());
-        for (field, value) in living {
-            let member = Member::from_field(&field).ok_or(StoreError::Unreadable("member"))?;
-            // A bucket may hold what stands before the position.
-            if member.position() >= from {
-                held.push(held_as(member, value, now_stamp));
-            }
-        }
-        held.sort_by_cached_key(|held| (held.member.position(), held.member.clone()));
-        Ok(Page { held, next })
-    }
-
-    async fn read_buckets(&self, call: redis::Cmd) -> Result<Buckets, StoreError> {
-        let mut answer = self.call::<Vec<Value>>(call).await?.into_iter();
-        let (now, behind): (u64, u64) = (read(answer.next())?, read(answer.next())?);
-        let now_stamp = read(answer.next())?;
-        let mut living = Vec::with_capacity(answer.len() / 2);
-        while let Some(field) = answer.next() {
-            let (field, value) = (read(Some(field))?, read_value(answer.next())?);
-            if ends_at(value).0 > now * 1000 {
-                living.push((field, value));
-            }
-        }
-        Ok(Buckets { living, next: u32::try_from(behind).ok().map(Position), now_stamp })
     }
 
     async fn forget_members(
@@ -194,7 +115,7 @@ impl RedisStore {
             }
             pipeline.add_command(call);
         }
-        Ok(self.query::<Vec<usize>>(&pipeline).await?.into_iter().sum())
+        Ok(self.query::<Vec<usize>>(pipeline).await?.into_iter().sum())
     }
 
     async fn mark(&self, mut call: redis::Cmd, mark: StaleMark) -> Result<Stale, StoreError> {
@@ -207,7 +128,7 @@ impl RedisStore {
         let mut pipeline = redis::pipe();
         let key = self.keys.secret();
         pipeline.cmd("SET").arg(&key).arg(fingerprint).arg("NX").ignore().cmd("GET").arg(&key);
-        let (theirs,): (String,) = self.query(&pipeline).await?;
+        let (theirs,): (String,) = self.query(pipeline).await?;
         if theirs == fingerprint {
             return Ok(());
         }
@@ -217,18 +138,9 @@ impl RedisStore {
     async fn read_staleness(&self, entity: &Entity) -> Result<Staleness, StoreError> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("GET").arg(self.keys.stale(entity)).cmd("TIME");
-        let (record, (seconds, micros)): (Option<String>, (u64, u64)) = self.query(&pipeline).await?;
+        let (record, (seconds, micros)): (Option<String>, (u64, u64)) = self.query(pipeline).await?;
         let now = seconds * 1000 + micros / 1000;
-        let Some(record) = record else { return Ok(Staleness { stale: None, generation: now }) };
-        let mut numbers = record.split(' ').map(str::parse);
-        let (Some(Ok(generation)), Some(Ok(at)), Some(Ok(until))) =
-            (numbers.next(), numbers.next(), numbers.next())
-        else {
-            return Err(StoreError::Unreadable("stale record"));
-        };
-        let until: u64 = until;
-        let stale = (until > now).then_some(Stale { at: Timestamp(at), generation });
-        Ok(Staleness { stale, generation: generation.max(now) })
+        staleness(record.as_deref(), now)
     }
 }
 
@@ -259,14 +171,7 @@ impl Relations for RedisStore {
         from: Position,
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
-        Box::pin(async move {
-            let mut page = self.walk_page(entity, from, limit).await?;
-            // A stretch of empty buckets is no page.
-            while let (true, Some(next)) = (page.held.is_empty(), page.next) {
-                page = self.walk_page(entity, next, limit).await?;
-            }
-            Ok(page)
-        })
+        Box::pin(self.walk_from(entity, from, limit))
     }
 
     fn held<'a>(
@@ -291,6 +196,15 @@ impl Relations for RedisStore {
         linger: Duration,
     ) -> BoxFuture<'a, Result<usize, StoreError>> {
         Box::pin(self.forget_members(entity, members, linger))
+    }
+
+    fn forget_page<'a>(
+        &'a self,
+        entity: &'a Entity,
+        page: &'a Page,
+        linger: Duration,
+    ) -> BoxFuture<'a, Result<usize, StoreError>> {
+        Box::pin(self.forget_buckets(entity, page, linger))
     }
 
     fn by_holder(&self) -> bool {
@@ -340,8 +254,10 @@ impl Relations for RedisStore {
                     .cmd("MGET")
                     .arg(chunk.iter().map(|holder| self.keys.vault(*holder)).collect::<Vec<_>>());
             }
-            let entries: Vec<Vec<Option<Vec<u8>>>> = self.query(&pipeline).await?;
-            Ok(entries.into_iter().flatten().map(|entry| entry.map(Sealed)).collect())
+            let entries: Vec<Vec<Option<Vec<u8>>>> = self.query(pipeline).await?;
+            let entries: Vec<_> = entries.into_iter().flatten().map(|entry| entry.map(Sealed)).collect();
+            self.vault.saw(holders, &entries);
+            Ok(entries)
         })
     }
 
@@ -359,7 +275,7 @@ impl Relations for RedisStore {
         Box::pin(async {
             let mut pipeline = redis::pipe();
             pipeline.cmd("SETRANGE").arg(self.keys.ping()).arg(0).arg("").ignore();
-            self.query(&pipeline).await
+            self.query(pipeline).await
         })
     }
 }
@@ -389,7 +305,11 @@ impl Marked for RedisStore {
     }
 
     fn expect(&self, marker: &str) {
-        *self.expected.write().unwrap_or_else(PoisonError::into_inner) = Some(marker.into());
+        let mut expected = self.expected.write().unwrap_or_else(PoisonError::into_inner);
+        if expected.as_deref() != Some(marker) {
+            self.vault.forget();
+            *expected = Some(marker.into());
+        }
     }
 }
 
@@ -403,26 +323,17 @@ impl From<PoolError> for StoreError {
     }
 }
 
-/// What a recording is refused with that was not answered whole.
-const UNANSWERED: StoreError = StoreError::Unreadable("answer to a recording");
-
-/// Reads the answers for `count` members or entries, group by group: each group's `stale`, the generation of a read that
-/// begins now, then the value of each of it.
-fn read_groups(
-    groups: &mut impl Iterator<Item = Vec<Value>>,
-    count: usize,
-) -> Result<Vec<Recorded>, StoreError> {
-    let mut found = Vec::with_capacity(count);
-    while found.len() < count {
-        let mut group = groups.next().ok_or(UNANSWERED)?.into_iter();
-        let (at, of_stale): (Option<u64>, u64) = (read(group.next())?, read(group.next())?);
-        let generation = read(group.next())?;
-        let stale = at.map(|at| Stale { at: Timestamp(at), generation: of_stale });
-        for value in group {
-            found.push(Recorded { stamp: Stamp(read_value(Some(value))?), stale, generation, revoked: None });
-        }
-    }
-    Ok(found)
+/// What an entity's stale record says at a time of the store's clock, in milliseconds.
+fn staleness(record: Option<&str>, now: u64) -> Result<Staleness, StoreError> {
+    let Some(record) = record else { return Ok(Staleness { stale: None, generation: now }) };
+    let mut numbers = record.split(' ').map(str::parse::<u64>);
+    let (Some(Ok(generation)), Some(Ok(at)), Some(Ok(until))) =
+        (numbers.next(), numbers.next(), numbers.next())
+    else {
+        return Err(StoreError::Unreadable("stale record"));
+    };
+    let stale = (until > now).then_some(Stale { at: Timestamp(at), generation });
+    Ok(Staleness { stale, generation: generation.max(now) })
 }
 
 /// A member's value is its expiry in seconds and its stamp. It is compared whole: the microseconds of the stamp alone

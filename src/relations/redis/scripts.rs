@@ -14,6 +14,7 @@ pub(super) enum Script {
     Walk,
     Held,
     Forget,
+    Drop,
     Compact,
     RecordEntities,
     ForgetEntities,
@@ -27,7 +28,7 @@ macro_rules! over {
 }
 
 /// In the order of [`Script`].
-static SCRIPTS: LazyLock<[(&str, redis::Script); 9]> = LazyLock::new(|| {
+static SCRIPTS: LazyLock<[(&str, redis::Script); 10]> = LazyLock::new(|| {
     [
         over!("members.lua", "record.lua"),
         include_str!("vault.lua"),
@@ -35,6 +36,7 @@ static SCRIPTS: LazyLock<[(&str, redis::Script); 9]> = LazyLock::new(|| {
         over!("members.lua", "walk.lua"),
         over!("members.lua", "held.lua"),
         over!("members.lua", "forget.lua"),
+        include_str!("drop.lua"),
         over!("members.lua", "compact.lua"),
         over!("entities.lua", "record.lua"),
         over!("entities.lua", "forget.lua"),

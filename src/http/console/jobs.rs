@@ -1,0 +1,263 @@
+//! Jobs by state: what waits, what fails, and dead letters with what to do about them.
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Html};
+use maud::{Markup, html};
+
+use super::{
+    advice,
+    failure::Failure,
+    format::{about, encoded, grouped, state as state_badge, when},
+    layout::{View, confirmed, next_page, note, page as laid_out, table, token},
+    visitor::Visitor,
+};
+use crate::{
+    clock::Timestamp,
+    http::{
+        Service,
+        problem::{Kind, Problem},
+        query::Query,
+    },
+    job::{Cause, JobId},
+    queue::{JobState, JobView, QueueView, Which},
+};
+
+/// Jobs on a page.
+const ON_A_PAGE: usize = 50;
+
+/// What a list is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    /// Jobs that wait for another attempt.
+    Failing,
+    State(JobState),
+}
+
+const LISTS: [(&str, Listed, &str); 7] = [
+    ("failing", Listed::Failing, "No job waits for another attempt: nothing is stuck."),
+    ("dead", Listed::State(JobState::Dead), "There are no dead letters: no read has failed too often."),
+    ("queued", Listed::State(JobState::Queued), "Nothing waits."),
+    ("running", Listed::State(JobState::Running), "Nothing runs just now; jobs take milliseconds."),
+    (
+        "done",
+        Listed::State(JobState::Done),
+        "Nothing was done since the start. Does the API post events? Try the page Explain.",
+    ),
+    ("superseded", Listed::State(JobState::Superseded), "No job was superseded by a newer one of its kind."),
+    ("expired", Listed::State(JobState::Expired), "No job has expired."),
+];
+
+pub(super) async fn page(
+    State(service): State<Arc<Service>>,
+    visitor: Visitor,
+    query: Query,
+) -> Result<Html<String>, Failure> {
+    let view = service.queue.view();
+    let usual = match (view.suspended, view.dead) {
+        (1.., _) => "failing",
+        (0, 1..) => "dead",
+        (0, 0) => "queued",
+    };
+    let word = query.get("state").unwrap_or(usual);
+    let Some((name, listed, empty)) = LISTS.into_iter().find(|(name, ..)| *name == word) else {
+        return Err(invalid("there is no such list of jobs").into());
+    };
+    let after =
+        query.get("cursor").map(|text| text.parse().map_err(|_| invalid("the page is not one of ours")));
+    let which = which(&query)?;
+    let (jobs, next) = list(&service, listed, &which, after.transpose()?);
+    let here = |more: &str| format!("/console/jobs?state={name}{}{more}", narrowed(&which));
+    let next = next.map(|id| here(&format!("&cursor={id}")));
+    let now = service.clock.now();
+    let main = html! {
+        h1 { "Jobs" }
+        (told(&query))
+        div #jobs data-live {
+            (tabs(name, &view))
+            @if listed == Listed::State(JobState::Dead) { (reasons(&view, &visitor)) (filters(&which)) }
+            @if jobs.is_empty() { p.empty { (empty) } } @else {
+                (table("Jobs, the oldest first", &COLUMNS, &html! { @for job in &jobs { (row(job, now, &visitor)) } }))
+            }
+            (next_page(next.as_deref(), query.get("cursor").is_none(), &here("")))
+        }
+    };
+    Ok(laid_out(&service, &visitor, View::Jobs, "Jobs", &main))
+}
+
+fn invalid(detail: &str) -> Problem {
+    Problem::new(Kind::InvalidParameter, detail)
+}
+
+fn list(
+    service: &Service,
+    listed: Listed,
+    which: &Which,
+    after: Option<JobId>,
+) -> (Vec<JobView>, Option<JobId>) {
+    let limit = ON_A_PAGE + 1;
+    let mut jobs = match listed {
+        Listed::Failing => service.queue.failing(after, limit),
+        Listed::State(JobState::Dead) => service.queue.letters(which, after, limit),
+        Listed::State(state) => service.queue.jobs(Some(state), after, limit),
+    };
+    let more = jobs.len() > ON_A_PAGE;
+    jobs.truncate(ON_A_PAGE);
+    let next = jobs.last().filter(|_| more).map(|last| last.id);
+    (jobs, next)
+}
+
+/// Which dead letters are meant, by the fields of a page or of a form.
+pub(super) fn which(fields: &Query) -> Result<Which, Problem> {
+    let given = |name| fields.get(name).filter(|text| !text.is_empty());
+    let cause =
+        given("reason").map(|word| Cause::parse(word).ok_or_else(|| invalid("there is no such reason")));
+    Ok(Which {
+        cause: cause.transpose()?,
+        resource_type: given("resource_type").map(Into::into),
+        topic: given("topic").map(Into::into),
+    })
+}
+
+fn narrowed(which: &Which) -> String {
+    let fields = [
+        ("reason", which.cause.map(Cause::as_str)),
+        ("resource_type", which.resource_type.as_deref()),
+        ("topic", which.topic.as_deref()),
+    ];
+    let given = fields.into_iter().filter_map(|(name, value)| Some(format!("&{name}={}", encoded(value?))));
+    given.collect()
+}
+
+/// What the last form has done, for the page that it leads to.
+fn told(query: &Query) -> Markup {
+    let count = |name| query.get(name).and_then(|text| text.parse::<u64>().ok());
+    let sentence = match (query.get("told"), count("count"), count("left")) {
+        (Some("discarded"), Some(count), left) => format!("{count} discarded{}.", of_these(left)),
+        (Some("retried"), Some(count), left) => format!("{count} are tried again{}.", of_these(left)),
+        _ => return html! {},
+    };
+    note("ok", &html! { p role="status" { (sentence) } })
+}
+
+fn of_these(left: Option<u64>) -> String {
+    left.filter(|left| *left > 0).map(|left| format!("; {left} of these are left")).unwrap_or_default()
+}
+
+fn tabs(current: &str, view: &QueueView) -> Markup {
+    let count = |listed| match listed {
+        Listed::Failing => Some(view.suspended),
+        Listed::State(JobState::Dead) => Some(view.dead),
+        Listed::State(JobState::Queued) => Some(view.queued),
+        Listed::State(JobState::Running) => Some(view.running),
+        Listed::State(_) => None,
+    };
+    html! {
+        nav.tabs aria-label="Lists of jobs" {
+            ul {
+                @for (name, listed, _) in LISTS {
+                    li {
+                        a href={ "/console/jobs?state=" (name) } aria-current=[(name == current).then_some("page")] {
+                            (name) @if let Some(count) = count(listed) { " " span.count { (grouped(count as u64)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Dead letters by why they died.
+fn reasons(view: &QueueView, visitor: &Visitor) -> Markup {
+    html! {
+        @if !view.dead_by_cause.is_empty() {
+            (table("Dead letters by reason", &["Reason", "#Letters", "What to do", "All of them"], &html! {
+                @for (cause, count) in &view.dead_by_cause {
+                    tr {
+                        th scope="row" { a href={ "/console/jobs?state=dead&reason=" (cause.as_str()) } { (cause.as_str()) } }
+                        td.number { (grouped(*count as u64)) }
+                        td.wide { (advice::of_cause(*cause)) }
+                        td { (for_all(*cause, *count, visitor)) }
+                    }
+                }
+            }))
+        }
+    }
+}
+
+fn for_all(cause: Cause, count: usize, visitor: &Visitor) -> Markup {
+    let fields = html! { (token(visitor)) input type="hidden" name="reason" value=(cause.as_str()); };
+    html! {
+        @if visitor.may_act {
+            div.actions {
+                form method="post" action="/console/jobs/retry-all" {
+                    (fields) button type="submit" aria-label={ "Retry all of " (cause.as_str()) } { "Retry all" }
+                }
+                (confirmed("Discard all", &format!("Forget all {count} dead letters of {}? Their copies are gone already.", cause.as_str()), &html! {
+                    form method="post" action="/console/jobs/discard-all" {
+                        (fields) button.danger type="submit" { "Discard them" }
+                    }
+                }))
+            }
+        } @else { span.muted { "needs the scope admin" } }
+    }
+}
+
+fn filters(which: &Which) -> Markup {
+    html! {
+        form.row method="get" action="/console/jobs" {
+            input type="hidden" name="state" value="dead";
+            label { span { "Reason" }
+                select name="reason" {
+                    option value="" { "any" }
+                    @for cause in Cause::ALL { option value=(cause.as_str()) selected[which.cause == Some(cause)] { (cause.as_str()) } }
+                }
+            }
+            label { span { "Resource type" } input name="resource_type" value=[which.resource_type.as_deref()] maxlength="64"; }
+            label { span { "Topic" } input name="topic" value=[which.topic.as_deref()]; }
+            button.quiet type="submit" { "Show" }
+        }
+    }
+}
+
+pub(super) const COLUMNS: [&str; 8] =
+    ["Job", "State", "About", "#Priority", "#Failed", "Last error", "Accepted", "Actions"];
+
+pub(super) fn row(job: &JobView, now: Timestamp, visitor: &Visitor) -> Markup {
+    html! {
+        tr {
+            td { a href={ "/console/jobs/" (job.id) } title=(job.id) { (job.job_type) } }
+            td { (state_badge(job)) }
+            td { (about(job)) }
+            td.number { (job.priority) }
+            td.number { (job.attempts) }
+            td.wide { (last_error(job)) }
+            td { (when(job.accepted_at, now)) }
+            td { (actions(job, visitor)) }
+        }
+    }
+}
+
+pub(super) fn last_error(job: &JobView) -> Markup {
+    html! {
+        @if let Some(cause) = job.cause { code { (cause.as_str()) } " " }
+        @if let Some(error) = &job.last_error { (error) } @else { span.muted { "–" } }
+    }
+}
+
+/// What can be done about a dead letter.
+pub(super) fn actions(job: &JobView, visitor: &Visitor) -> Markup {
+    let fields = html! { (token(visitor)) input type="hidden" name="id" value=(job.id); };
+    html! {
+        @if job.state == JobState::Dead && visitor.may_act {
+            div.actions {
+                form method="post" action="/console/jobs/retry" {
+                    (fields) button type="submit" aria-label={ "Retry job " (job.id) } { "Retry" }
+                }
+                (confirmed("Discard", "Forget this dead letter? Its copy is gone already.", &html! {
+                    form method="post" action="/console/jobs/discard" { (fields) button.danger type="submit" { "Discard it" } }
+                }))
+            }
+        }
+    }
+}
