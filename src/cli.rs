@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
@@ -257,14 +257,14 @@ fn reachable(bind: SocketAddr) -> SocketAddr {
 }
 
 fn say(line: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{line}").context("standard output")
+    say_all([line.to_owned()])
 }
 
 /// Says lines. Who reads only the first of them (`head`) has had what they wanted.
 fn say_all(lines: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
     let text: String = lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect();
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("standard output"),
     }
 }

@@ -168,7 +168,8 @@ async fn invalidate(service: &Server, client: &reqwest::Client, entities: usize,
     let answer = request.send().await.unwrap();
     assert_eq!(answer.status(), 200, "done in time");
     let answer: serde_json::Value = answer.json().await.unwrap();
-    assert_eq!(answer["deleted"], copies, "{answer}");
+    // A deletion whose answer is late is asked for again, and then finds fewer copies.
+    assert_eq!((&answer["matched"], &answer["failed"]), (&copies.into(), &0.into()), "{answer}");
 }
 
 /// The same by a client that knows every key: read a bucket and the tokens of who is in it, remove the copies, remove the bucket.

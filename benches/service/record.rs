@@ -146,7 +146,9 @@ fn by_hand(settings: &Settings, redis: &Redis, command: impl Fn(&mut Pipeline, u
     }
 }
 
-/// One relationship: the member with its expiry, the key's, what tells whether the read is stale, and the vault's entry.
+/// One relationship: the member with its expiry, the key's, what tells whether the read is stale, and the vault's entry. The
+/// service needs fewer: it reads `stale` for 64 reads at once, remembers what the vault holds, and moves a key's expiry only now and
+/// then; but each of its commands is called by a script, for no expiry may be shortened, and that costs more than being sent alone.
 pub(crate) fn needed(pipeline: &mut Pipeline, n: u64, by_holder: bool) {
     let (entity, token) = (mixed(n) % ENTITIES, mixed(n ^ 0x5555) % TOKENS);
     let bucket = format!("decache:{{Posts:{entity}}}:h:0");

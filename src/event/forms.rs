@@ -87,6 +87,11 @@ pub fn json(
     }
 }
 
+/// A body without the byte order mark that some clients put before UTF-8 (RFC 8259, section 8.1, lets a reader ignore it).
+pub fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
 /// Reads a body in which nothing is wrong but with what events say, in one go. `None` where something else is, or may be: then
 /// what it is, and of which event, has to be found out.
 fn at_once(body: &[u8], limit: usize, arrived: Timestamp) -> Option<Vec<Result<Event, EventError>>> {
@@ -135,11 +140,6 @@ impl<'de> Visitor<'de> for Events {
         }
         Ok(Some(events))
     }
-}
-
-/// A body without the byte order mark that some clients put before UTF-8 (RFC 8259, section 8.1, lets a reader ignore it).
-pub fn without_mark(body: &[u8]) -> &[u8] {
-    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
 pub(super) fn array(body: &[u8], limit: usize) -> Result<Vec<&RawValue>, BodyError> {

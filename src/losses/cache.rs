@@ -19,6 +19,8 @@ use crate::{
 impl Losses {
     /// Looks at every cache at once, for as long as `time`. What is wrong with one, a ping says.
     pub async fn look_at_caches(&self, time: Duration) {
+        // One after the other: what one has found must not be compared with a beat that another has made since.
+        let _one = self.one_look_at_caches.lock().await;
         join_all(self.caches.get().iter().map(async |(name, pulse)| {
             let window = &self.window;
             let began = window.now();

@@ -85,6 +85,7 @@ pub struct Losses {
     trust: Arc<Trust>,
     memory: Mutex<Memory>,
     one_look: tokio::sync::Mutex<()>,
+    one_look_at_caches: tokio::sync::Mutex<()>,
     one_note: tokio::sync::Mutex<()>,
     came_up: Notify,
 }
@@ -160,6 +161,7 @@ impl Losses {
             trust,
             memory,
             one_look: tokio::sync::Mutex::default(),
+            one_look_at_caches: tokio::sync::Mutex::default(),
             one_note: tokio::sync::Mutex::default(),
             came_up: Notify::new(),
         };

@@ -1,5 +1,7 @@
 //! A cache is looked at for the first time: what it may have lost by then.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use futures_util::future::BoxFuture;
 
 use super::{note::OwedByCache, *};
@@ -21,6 +23,7 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 const API: &str = "cache:api";
+const START: Timestamp = Timestamp(1_763_812_800_000);
 
 /// A server of which a look finds always the same.
 struct Unchanging(Found);
@@ -31,6 +34,37 @@ impl Watched for Unchanging {
     }
 
     fn beat(&self, _: Timestamp) -> BoxFuture<'_, Result<(), PoolError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn accept(&self, _: &Server) {}
+
+    fn suspected(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// A server that keeps beats, and takes its time to answer the second look.
+#[derive(Default)]
+struct Hesitant {
+    beat: Mutex<Option<Timestamp>>,
+    looks: AtomicU32,
+}
+
+impl Watched for Hesitant {
+    fn look(&self) -> BoxFuture<'_, Result<Found, PoolError>> {
+        let found = Found { beat: *self.beat.lock().unwrap(), ..in_use() };
+        let hesitates = self.looks.fetch_add(1, Ordering::Relaxed) == 1;
+        Box::pin(async move {
+            if hesitates {
+                tokio::time::sleep(MINUTE / 2).await;
+            }
+            Ok(found)
+        })
+    }
+
+    fn beat(&self, at: Timestamp) -> BoxFuture<'_, Result<(), PoolError>> {
+        *self.beat.lock().unwrap() = Some(at);
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -57,7 +91,11 @@ struct Kit {
 
 impl Kit {
     fn new(span: Duration, cache: Found) -> Self {
-        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::start());
+        Self::beside(span, Box::new(Unchanging(cache)))
+    }
+
+    fn beside(span: Duration, cache: Box<dyn Watched>) -> Self {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::simulated(START));
         let store = Arc::new(Embedded::open(folder.path(), clock).unwrap());
         let current = Arc::new(Current::new(hooks(store.clone(), span, clock)));
         let (hooks, queue) = (current.get(), queue(clock));
@@ -74,8 +112,8 @@ impl Kit {
             clock,
             on_loss: OnLoss::Evict,
         };
-        let boxed = |found| Box::new(Unchanging(found)) as Box<dyn Watched>;
-        let servers = |_: &str| (boxed(Found::default()), vec![("api".to_owned(), boxed(cache))]);
+        let store_server: Box<dyn Watched> = Box::new(Unchanging(Found::default()));
+        let servers = |_: &str| (store_server, vec![("api".to_owned(), cache)]);
         Self { losses: Losses::simulated(ground, servers), hooks, queue, _folder: folder }
     }
 
@@ -179,7 +217,7 @@ async fn a_first_look_at_a_cache_that_is_empty_or_that_was_not_used_yet_costs_no
 
 #[tokio::test(start_paused = true)]
 async fn a_cache_that_has_a_beat_from_after_what_was_let_go_has_lost_nothing_of_it() {
-    let later = Clock::start().now().after(60 * MINUTE);
+    let later = START.after(60 * MINUTE);
     let kit = Kit::new(Duration::ZERO, Found { beat: Some(later), ..in_use() });
     assert!(matches!(kit.delete_copies(), Kept::Go(_)));
     kit.look().await;
@@ -195,4 +233,15 @@ async fn only_the_first_look_at_a_cache_takes_it_for_one_that_may_have_failed_ov
         kit.look().await;
         assert_eq!((kit.jobs_run_again(), kit.owed()), (0, None), "it is the same, window {span:?}");
     }
+}
+
+/// The monitor looks once a second, and so does a reload.
+#[tokio::test(start_paused = true)]
+async fn a_look_that_another_one_overtakes_takes_no_cache_for_one_that_has_failed_over() {
+    let kit = Kit::beside(Duration::ZERO, Box::new(Hesitant::default()));
+    kit.look().await;
+    kit.delete_copies();
+    tokio::time::sleep(MINUTE).await;
+    tokio::join!(kit.look(), kit.look());
+    assert_eq!((kit.jobs_run_again(), kit.owed()), (0, None));
 }

@@ -233,3 +233,17 @@ fn shells_are_told_every_command() {
     bash.args(["-n"]);
     assert_eq!(run(bash, &script), (Some(0), String::new(), String::new()), "bash reads it");
 }
+
+#[test]
+fn whoever_reads_only_the_first_lines_gets_them_and_no_complaint() {
+    let setup = Setup::embedded();
+    let event = setup.file(
+        "event.json",
+        &json!({ "action_type": "Update", "resource_type": "Posts", "entity_id": 42 }).to_string(),
+    );
+    let mut explain = setup.command(&["explain"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = explain.arg(event).stdout(writer).output().unwrap();
+    assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()));
+}

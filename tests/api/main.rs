@@ -11,7 +11,6 @@ mod process;
 #[path = "../support/redis_server.rs"]
 mod redis_server;
 #[path = "../support/redis_view.rs"]
-#[expect(dead_code, reason = "shared with the end-to-end test, which uses another part of it")]
 mod redis_view;
 mod support;
 

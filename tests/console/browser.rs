@@ -1,7 +1,7 @@
 //! A real browser: Debian's chromium, headless, driven by its chromedriver. The protocol (WebDriver) is a handful of JSON requests,
 //! so there is no crate for it here: the one that is kept well brings forty others.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Duration};
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ impl Browser {
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
-        let client = Client::builder().no_proxy().build().unwrap();
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
         let url = format!("http://127.0.0.1:{port}/session");
         let begun: Value = client.post(&url).json(&capabilities).send().await.unwrap().json().await.unwrap();
         let id = begun["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {begun}"));
@@ -158,21 +158,24 @@ impl Browser {
         std::fs::write(file, png.unwrap()).unwrap();
     }
 
-    /// What the browser has complained of, as of something that the policy does not allow.
+    /// What the browser has complained of, as of something that the policy does not allow; not that an answer was no success.
     pub(crate) async fn complaints(&self) -> Vec<String> {
         let log = self.tell("se/log", &json!({ "type": "browser" })).await;
-        let text = |entry: &Value| entry["message"].as_str().unwrap_or_default().to_owned();
-        log.as_array().unwrap().iter().filter(|entry| entry["level"] == "SEVERE").map(text).collect()
+        let severe = log.as_array().unwrap().iter().filter(|entry| entry["level"] == "SEVERE");
+        let texts = severe.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned());
+        texts.filter(|text| !text.contains("Failed to load resource: the server responded")).collect()
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // chromium ends with its session and not with its driver.
-        let (client, session) = (self.client.clone(), self.session.clone());
+        // chromium ends with its session and not with its driver. By a client of its own, for a connection of the test's
+        // would wait for the test's runtime.
+        let session = self.session.clone();
         let ending = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(client.delete(session).send()).ok();
+            let client = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
+            runtime.block_on(async { client.delete(session).send().await }).ok();
         });
         ending.join().ok();
     }

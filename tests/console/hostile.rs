@@ -32,7 +32,7 @@ impl Stage {
 
 #[tokio::test]
 async fn hostile_data_is_text_wherever_it_is_shown() {
-    let stage = Stage::start().await;
+    let mut stage = Stage::start().await;
     let browser = &stage.browser;
     stage.open(&format!("/console/sign-in?back={}", encoded(HOSTILE))).await;
     stage.is_unharmed("what to go back to").await;
@@ -44,9 +44,6 @@ async fn hostile_data_is_text_wherever_it_is_shown() {
     variant["cache_key"] = format!("/posts/{HOSTILE}?access_token={{access_token}}&{HOSTILE}").into();
     stage.post(&json!([read(HOSTILE, HOSTILE), variant]), true).await;
     stage.let_die(&[HOSTILE]).await;
-    stage
-        .post(&json!({ "action_type": "Update", "resource_type": "Unknown", "entity_id": HOSTILE }), false)
-        .await;
     let entity = format!("/console/entity?resource_type=Posts&entity_id={}", encoded(HOSTILE));
     // The key's name, the entity, its users and variant, its jobs.
     stage.shows_it_harmlessly(&entity, 5).await;
@@ -54,6 +51,11 @@ async fn hostile_data_is_text_wherever_it_is_shown() {
     browser.sees("What they hold").await;
     let holder = browser.address().await;
     stage.shows_it_harmlessly(&holder, 3).await;
+    stage.cache.stop();
+    stage.update(HOSTILE, false).await;
+    let browser = &stage.browser;
+    stage.open("/console/jobs?state=failing").await;
+    browser.sees("cache_unavailable").await;
     for (path, times) in [
         ("/console/jobs?state=dead", 2),
         ("/console/jobs?state=done", 2),
@@ -68,6 +70,8 @@ async fn hostile_data_is_text_wherever_it_is_shown() {
     browser.sees("Topic").await;
     stage.shows_it_harmlessly(&browser.address().await, 3).await;
 
+    stage.cache.restart();
+    let browser = &stage.browser;
     stage.open("/console/live").await;
     browser.sees("live").await;
     stage.update(HOSTILE, true).await;

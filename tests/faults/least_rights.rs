@@ -18,9 +18,14 @@ const PAGE: &str = include_str!("../../docs/redis.md");
 /// So many that buckets split, and merge when they go.
 const READERS: usize = 400;
 
-/// What an hour is needed for, or a store that is not known to be ours: a record of staleness goes, and a ping.
-const RARE: [(&str, &[&str]); 2] =
-    [("del", &["decache:{Posts:1}:stale"]), ("setrange", &["decache:ping", "0", ""])];
+/// What an hour is needed for, or a store that is not known to be ours, or a connection that was idle: a record of staleness goes,
+/// a ping, and another one.
+const RARE: [(&str, &[&str]); 4] = [
+    ("del", &["decache:{Posts:1}:stale"]),
+    ("setrange", &["decache:ping", "0", ""]),
+    ("unwatch", &[]),
+    ("ping", &[]),
+];
 
 /// The words after `user` of a user's line.
 fn rights(user: &str) -> Vec<&'static str> {

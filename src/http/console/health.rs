@@ -36,7 +36,7 @@ pub(super) async fn page(State(service): State<Arc<Service>>, visitor: Visitor) 
         h1 { "Health" }
         div #health data-live {
             p.lead { (badge(class, word)) " " (meaning(&readiness)) }
-            (table("What decache depends on", &["State", "Component", "What it is", "What is wrong", "What to do"], &html! {
+            (table("What decache depends on", &["State", "Component", "What is wrong", "What to do", "What it is"], &html! {
                 @for component in &components { (row(component)) }
             }))
             @if !view.owed.is_empty() {
@@ -64,9 +64,9 @@ fn row(component: &Component) -> Markup {
         tr {
             td { @if is_well { (badge("ok", "well")) } @else { (badge("bad", "in trouble")) } }
             th scope="row" { (component.name) }
-            td { (component.what) }
             td.wide { @for trouble in &component.troubles { p { (trouble) } } @if is_well { span.muted { "nothing" } } }
             td.wide { @if !is_well { (component.advice) } @else { span.muted { "nothing" } } }
+            td.wide { (component.what) }
         }
     }
 }

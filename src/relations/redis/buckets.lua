@@ -67,44 +67,59 @@ local function write_stale(key, stale)
   redis.call('SET', key, value, 'PXAT', string.format('%.0f', till))
 end
 
--- Puts the living fields of some buckets where `target` says, and gives up the old keys. Remembers in `stale` when the
--- last of them dies: the number of buckets must be known for as long. Returns how many fields are left.
-local function rebuild(stale, keys, target)
-  local left, filled = 0, {}
+-- Fields and values of a bucket, of a key that outlives all of them.
+local function fill(stale, key, all, latest)
+  if #all == 0 then return end
+  redis.call('HSET', key, unpack(all))
+  redis.call('EXPIREAT', key, latest + 1)
+  stale.latest = math.max(stale.latest, latest)
+end
+
+-- Puts the living fields of some buckets into `low`, or from the position `middle` on into `high`, and gives up the old keys.
+-- Remembers in `stale` when the last of them dies: the number of buckets must be known for as long.
+local function rebuild(stale, keys, low, high, middle)
+  local below, above, latest_below, latest_above = {}, {}, 0, 0
   for _, key in ipairs(keys) do
     local all = redis.call('HGETALL', key)
     for i = 1, #all, 2 do
-      local expiry = struct.unpack('>I4', all[i + 1])
+      local field, value = all[i], all[i + 1]
+      local a, b, c, d = string.byte(value, 1, 4)
+      local expiry = ((a * 256 + b) * 256 + c) * 256 + d
       if expiry > now then
-        local to = target(all[i])
-        local fill = filled[to]
-        if not fill then fill = { expiry = 0 }; filled[to] = fill end
-        fill[#fill + 1] = all[i]
-        fill[#fill + 1] = all[i + 1]
-        fill.expiry = math.max(fill.expiry, expiry)
-        stale.latest = math.max(stale.latest, expiry)
-        left = left + 1
+        if high and position(field) >= middle then
+          above[#above + 1] = field
+          above[#above + 1] = value
+          if expiry > latest_above then latest_above = expiry end
+        else
+          below[#below + 1] = field
+          below[#below + 1] = value
+          if expiry > latest_below then latest_below = expiry end
+        end
       end
     end
   end
   redis.call('UNLINK', unpack(keys))
-  for to, fill in pairs(filled) do
-    redis.call('HSET', to, unpack(fill))
-    redis.call('EXPIREAT', to, fill.expiry + 1)
+  fill(stale, low, below, latest_below)
+  if high then fill(stale, high, above, latest_above) end
+end
+
+-- How many of a bucket's fields are alive.
+local function living(key)
+  local all, count = redis.call('HGETALL', key), 0
+  for i = 2, #all, 2 do
+    local a, b, c, d = string.byte(all[i], 1, 4)
+    if ((a * 256 + b) * 256 + c) * 256 + d > now then count = count + 1 end
   end
-  return left
+  return count
 end
 
 -- One more bucket: the next span in turn is split in two.
 local function split(buckets, stale)
   local n = stale.buckets
   local count, width = spans(n)
-  local old = buckets .. ':' .. n
   stale.buckets = n + 1
-  count, width = spans(n + 1)
-  rebuild(stale, { old }, function(field)
-    return buckets .. ':' .. bucket(n + 1, count, width, position(field))
-  end)
+  local middle = (n - count) * width + width / 2
+  rebuild(stale, { buckets .. ':' .. n }, buckets .. ':' .. 2 * n, buckets .. ':' .. 2 * n + 1, middle)
 end
 
 -- One bucket less, where the two that were split last have room in one. Returns whether they had.
@@ -114,7 +129,7 @@ local function merge(buckets, stale)
   local one, two, both = buckets .. ':' .. 2 * n, buckets .. ':' .. 2 * n + 1, buckets .. ':' .. n
   local room = n == 1 and FULL or MERGED
   if redis.call('HLEN', one) + redis.call('HLEN', two) > room then return false end
-  rebuild(stale, { one, two }, function() return both end)
+  rebuild(stale, { one, two }, both)
   stale.buckets = n
   return true
 end

@@ -43,9 +43,13 @@ local function make_room(buckets, stale, key)
   local fields = call('HLEN', key)
   local limit = stale.buckets == 1 and ALONE or FULL
   if fields > limit then
-    local left = rebuild(stale, { key }, function() return key end)
-    if left > limit then split(buckets, stale) end
-    return left > limit
+    local alive = living(key)
+    if alive > limit then
+      split(buckets, stale)
+      return true
+    end
+    if alive < fields then rebuild(stale, { key }, key) end
+    return false
   end
   return fields < SPARSE and merge(buckets, stale)
 end
