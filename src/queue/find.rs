@@ -31,7 +31,8 @@ impl Queue {
                 && id == &*entity.id
         };
         let mut alive = self.find(None, COUNTED, |entry| {
-            is_meant(entry.job.job_type, &entry.job.entity.resource_type, &entry.job.entity.id)
+            let unpacked = entry.unpacked();
+            is_meant(entry.job_type, unpacked.resource_type, unpacked.entity_id)
         });
         let mut ended = self.find_ended(|view| is_meant(view.job_type, &view.resource_type, &view.entity_id));
         newest_first(&mut alive);
@@ -44,7 +45,7 @@ impl Queue {
 
     /// Up to `limit` jobs with ids after `after` that have failed and are to be tried again, oldest first.
     pub fn failing(&self, after: Option<JobId>, limit: usize) -> Vec<JobView> {
-        self.find(after, limit, |entry| entry.failures > 0)
+        self.find(after, limit, |entry| entry.failures() > 0)
     }
 
     fn find(
@@ -58,9 +59,9 @@ impl Queue {
             let state = self.lock();
             let mut last = None;
             for entry in state.schedule.after(after).take(LOOKED_AT) {
-                last = Some(entry.job.id);
+                last = Some(entry.id);
                 if is_meant(entry) {
-                    found.push(entry.view());
+                    found.push(state.schedule.view(entry));
                 }
                 if found.len() == limit {
                     return found;
