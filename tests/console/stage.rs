@@ -25,7 +25,7 @@ pub(crate) struct Stage {
     pub(crate) browser: Browser,
     pub(crate) index: RedisServer,
     pub(crate) cache: RedisServer,
-    pub(crate) service: Process,
+    _service: Process,
     pub(crate) url: String,
     pub(crate) folder: TempDir,
     client: Client,
@@ -42,7 +42,8 @@ impl Stage {
         let mut service = Process::start("decache", &mut command);
         let url = service.listening().await;
         let client = Client::builder().no_proxy().build().unwrap();
-        let stage = Self { browser: Browser::start().await, index, cache, service, url, folder, client };
+        let stage =
+            Self { browser: Browser::start().await, index, cache, _service: service, url, folder, client };
         poll("it takes events", async || {
             let ready = stage.client.get(format!("{}/readyz", stage.url)).send().await.ok()?;
             ready.status().is_success().then_some(())

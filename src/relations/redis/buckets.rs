@@ -58,7 +58,7 @@ impl Buckets {
     }
 
     /// The contents by which the buckets can be dropped, where nothing lives in them but members that are on the page.
-    fn as_read(self, page: usize) -> AsRead {
+    fn into_read(self, page: usize) -> AsRead {
         let count = self.living().count();
         let whole = |(number, content)| match content {
             Content::Whole(whole) => Some((number, whole)),
@@ -118,7 +118,7 @@ impl RedisStore {
             }
         }
         sort(&mut held);
-        Ok(Page { next: buckets.next, read: buckets.as_read(held.len()), held })
+        Ok(Page { next: buckets.next, read: buckets.into_read(held.len()), held })
     }
 
     pub(super) async fn read_buckets(
