@@ -205,6 +205,7 @@ impl Api {
         let dice = &self.world.dice;
         let left = copy.ends_at.since(self.world.clock.now());
         let (untold, as_kept) = self.world.kind.map_or((400, 500), |kind| (1000 - kind.hits, 0));
+        let as_kept = if self.world.rebuilds() { 1000 } else { as_kept };
         if dice.chance(untold) || left.is_zero() || self.world.is_old(copy) {
             return Ok(());
         }

@@ -23,6 +23,7 @@ use crate::{
     app::replay::give_back,
     caches::{Cache, Caches},
     clock::{Clock, Timestamp},
+    config::store::OnLoss,
     current::Current,
     event::Event,
     feed::Feed,
@@ -92,6 +93,11 @@ impl Process {
     pub(super) fn new(name: usize, around: Surroundings, skew: Duration) -> Self {
         let (disk, notes) = (Arc::default(), Notebook::simulated());
         Self { name, around, skew, disk, notes, life: Mutex::default(), lives: Mutex::default() }
+    }
+
+    /// Whether copies that are tracked again after a loss are taken to be known.
+    pub(super) fn rebuilds(&self) -> bool {
+        self.around.watch.as_ref().is_some_and(|watch| watch.on_loss == OnLoss::Rebuild)
     }
 
     /// Whether it looks after servers that may be lost.

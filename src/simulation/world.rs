@@ -211,6 +211,11 @@ impl World {
         self.config.has_guard(entity)
     }
 
+    /// Whether an API has to tell of hits with the time of their copies: where it does not, nothing is rebuilt after a loss.
+    pub(super) fn rebuilds(&self) -> bool {
+        self.processes.iter().any(|process| process.rebuilds())
+    }
+
     /// In a calm world nobody tells of a hit on a copy that is so old that it would have to go.
     pub(super) fn is_old(&self, copy: &Copy) -> bool {
         let began = copy.read.occurred_at.or(copy.read.generation.map(Timestamp)).unwrap_or(self.clock.now());
