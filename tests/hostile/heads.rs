@@ -58,7 +58,7 @@ async fn a_target_of_another_form_leads_nowhere_else() {
     let service = Service::start("", "").await;
     for (line, statuses) in [
         ("GET http://elsewhere.example/livez HTTP/1.1", [200, 200]),
-        ("GET http://elsewhere.example HTTP/1.1", [404, 404]),
+        ("GET http://elsewhere.example HTTP/1.1", [200, 200]),
         ("GET elsewhere.example:80 HTTP/1.1", [400, 404]),
         ("CONNECT elsewhere.example:80 HTTP/1.1", [404, 405]),
         ("OPTIONS * HTTP/1.1", [404, 405]),
