@@ -81,6 +81,13 @@ async fn a_second_sigterm_ends_it_at_once_and_what_waited_is_done_after_the_next
     service.wait_until_done().await;
     world.to_index.set(Mode::Slow(world.index.port, Duration::from_secs(3600)));
     world.ledger.accepted_update(&service, &post).await;
+    // The first attempt may meet a connection that is gone, and fail at once; the next one hangs.
+    let mut looks = 0;
+    poll("the update hangs", async || {
+        looks = if service.get("/v1/queue").await["running"] == 1 { looks + 1 } else { 0 };
+        (looks == 50).then_some(())
+    })
+    .await;
     service.process.ask_to_stop();
     poll("it is stopping", async || service.process.output().contains("stopping").then_some(())).await;
     assert!(!service.process.has_ended());
