@@ -107,7 +107,7 @@ pub fn judge_given(read: ReadTime, current: u64) -> Verdict {
 ///
 /// A generation replaces clocks: where it is given and `guard` is zero, nothing else counts. A `guard` says that reads
 /// may come from a replica that lags, which no generation shows; so it is tested as well, on `occurred_at`, or else
-/// on the generation as the time that it is ([`asked_at`]). A generation later than the current one was given out by a later ask,
+/// on the generation as the time that it is (`asked_at`). A generation later than the current one was given out by a later ask,
 /// and is fresh. A read as old as the horizon counts as older: without a `guard` the mark is gone at that moment.
 pub fn judge(read: ReadTime, stale: Option<Stale>, now: Timestamp, margins: Margins) -> Verdict {
     let is_old = |began| holds(Clause::Horizon) && now.since(began) >= margins.horizon;
