@@ -49,10 +49,11 @@ pub(super) fn of_component(component: &str) -> &'static str {
 pub(super) fn of_cause(cause: Cause) -> &'static str {
     match cause {
         Cause::StoreUnavailable => {
-            "The index was not reached, or took too long. When it answers again, retry them."
+            "The index was not reached, took too long, or takes no writes, as a full or read-only Redis does. When it answers \
+             again, retry them."
         }
         Cause::StoreRefused => {
-            "The index answered with an error, as a full or read-only Redis does. Mend that, then retry."
+            "The index answered with an error, as a Redis does whose user lacks a right. Mend that, then retry."
         }
         Cause::StoreUnreadable => {
             "The index holds something that cannot be read: another version, or another secret?"
