@@ -98,8 +98,8 @@ fn which(query: &Query) -> Result<Which, Problem> {
     let cause = query
         .get("reason")
         .map(|word| Cause::parse(word).ok_or_else(|| Problem::new(Kind::InvalidParameter, unknown_reason())));
-    let text = |name| query.get(name).map(Into::into);
-    Ok(Which { cause: cause.transpose()?, resource_type: text("resource_type"), topic: text("topic") })
+    let resource_type = query.resource_type()?.map(Into::into);
+    Ok(Which { cause: cause.transpose()?, resource_type, topic: query.get("topic").map(Into::into) })
 }
 
 /// What to say of a reason that is none.

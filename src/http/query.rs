@@ -6,6 +6,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use percent_encoding::percent_decode_str;
 
 use super::problem::{Kind, Problem};
+use crate::event::is_resource_type;
 
 /// The most items on a page.
 const MOST_ITEMS: usize = 1000;
@@ -53,10 +54,21 @@ impl Query {
         self.get(name).ok_or_else(|| invalid(format!("the query parameter `{name}` is missing")))
     }
 
+    /// The type that only is wanted, where one is.
+    pub(super) fn resource_type(&self) -> Result<Option<&str>, Problem> {
+        match self.get("resource_type") {
+            Some(name) if !is_resource_type(name) => Err(invalid(
+                "`resource_type` is not one: 1 to 64 of the characters A-Z a-z 0-9 _ . -".to_owned(),
+            )),
+            name => Ok(name),
+        }
+    }
+
     /// How many items the client wants on a page.
     pub(super) fn limit(&self) -> Result<usize, Problem> {
         let Some(text) = self.get("limit") else { return Ok(DEFAULT_ITEMS) };
-        let limit = text.parse().ok().filter(|limit| (1..=MOST_ITEMS).contains(limit));
+        let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let limit = digits.and_then(|it| it.parse().ok()).filter(|limit| (1..=MOST_ITEMS).contains(limit));
         limit.ok_or_else(|| invalid(format!("`limit` has to be a whole number from 1 to {MOST_ITEMS}")))
     }
 }
@@ -95,6 +107,9 @@ mod tests {
     fn a_limit_is_within_its_bounds() {
         let limit = |text| Query::parse(text).unwrap().limit().ok();
         assert_eq!(["", "limit=1", "limit=1000"].map(limit), [Some(100), Some(1), Some(1000)]);
-        assert_eq!(["limit=0", "limit=1001", "limit=-1", "limit=", "limit=ten"].map(limit), [None; 5]);
+        assert_eq!(
+            ["limit=0", "limit=1001", "limit=-1", "limit=", "limit=ten", "limit=%2B5"].map(limit),
+            [None; 6]
+        );
     }
 }

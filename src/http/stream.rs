@@ -34,7 +34,7 @@ pub(super) async fn get(
     query: Query,
 ) -> Result<Response, Problem> {
     query.only(&["resource_type"])?;
-    open(&service, &headers, query.get("resource_type"), CancellationToken::new())
+    open(&service, &headers, query.resource_type()?, CancellationToken::new())
 }
 
 /// Shows it until `over`, too.

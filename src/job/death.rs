@@ -69,7 +69,9 @@ impl Cause {
     /// What it means and what helps, for people who look at a dead letter. `docs/operations.md` says more.
     pub fn advice(self) -> &'static str {
         match self {
-            Self::StoreUnavailable => "the index was not reached, or takes no writes (full, a replica): when readiness names no `store`, retry",
+            Self::StoreUnavailable => {
+                "the index was not reached, or takes no writes (full, a replica): when readiness names no `store`, retry"
+            }
             Self::StoreRefused => {
                 "the index answered with an error: look at its user's rights and its version, then retry"
             }

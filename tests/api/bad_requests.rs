@@ -169,6 +169,9 @@ async fn a_parameter_that_is_not_known_or_not_valid_is_a_problem() {
         ("/v1/holders?resource_type=Posts&entity_id=1&offset=1", "invalid-parameter"),
         ("/v1/holders?resource_type=Posts&entity_id=1&cursor=1", "invalid-cursor"),
         ("/v1/jobs?state=lost", "invalid-parameter"),
+        ("/v1/jobs?state=dead&resource_type=P%20", "invalid-parameter"),
+        ("/v1/jobs?limit=%2B5", "invalid-parameter"),
+        ("/v1/invalidations/stream?resource_type=", "invalid-parameter"),
         ("/v1/jobs?cursor=1", "invalid-cursor"),
     ] {
         let answer = app.get(path).await;
