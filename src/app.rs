@@ -207,8 +207,8 @@ impl Workers {
             working.cancel();
             bail!(error);
         }
-        let workers =
-            (0..self.concurrency).map(|_| self.tasks.spawn(self.parts.worker().run(working.clone())));
+        let worker = self.parts.worker();
+        let workers = (0..self.concurrency).map(|_| self.tasks.spawn(worker.clone().run(working.clone())));
         let (losses, working) = (self.parts.losses.clone(), working.clone());
         self.tasks.spawn(async move { losses.answer(working).await });
         for ended in futures_util::future::join_all(workers).await {

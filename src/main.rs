@@ -4,6 +4,10 @@ use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
 use decache::cli::{Cli, exit_code};
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match Cli::parse().run() {

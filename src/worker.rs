@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span};
 
@@ -25,6 +26,11 @@ use crate::{
 const FAN_OUTS: usize = 16;
 /// Batches of reads that one worker has under way at a time: one is sent while another is answered.
 const READS: usize = 2;
+/// Batches of reads that all workers together have under way, as long as the store answers quickly: what comes meanwhile goes
+/// together in the next one. Many small batches cost the store and us several times as much.
+const GATHERED: usize = 2;
+/// How long a worker lets reads gather at the most. A store that is slower, or a cache that hangs, holds up nothing else.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// What a worker works with; every worker has the same.
 #[derive(Clone)]
@@ -43,9 +49,16 @@ pub struct Worker {
     pub feed: Arc<Feed>,
     /// Jobs that are taken at a time.
     pub batch: usize,
+    /// Lets reads gather: see [`Worker::gathering`].
+    pub reads: Arc<Semaphore>,
 }
 
 impl Worker {
+    /// What the workers of one queue share, so that reads gather while others are under way.
+    pub fn gathering() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(GATHERED))
+    }
+
     /// Works until cancelled, and then finishes what it has taken. A slow fan-out holds up neither reads nor other
     /// fan-outs, until there are so many slow ones that there is no room left.
     pub async fn run(self, cancelled: CancellationToken) {
@@ -60,7 +73,7 @@ impl Worker {
                     Done::FanOut => fan_outs -= 1,
                     Done::Reads => reads -= 1,
                 },
-                taken = self.queue.take(room), if has_room => {
+                (permit, taken) = self.take(room), if has_room => {
                     if !holds(Clause::KeptUntilEnded) {
                         taken.iter().for_each(|attempt| self.journal.forget(attempt.kept.clone()));
                     }
@@ -70,7 +83,7 @@ impl Worker {
                     under_way.extend(removals.into_iter().map(|attempt| self.fan_out(attempt).boxed()));
                     if !batch.is_empty() {
                         reads += 1;
-                        under_way.push(self.cache(batch).boxed());
+                        under_way.push(self.cache(batch, permit).boxed());
                     }
                 }
                 () = cancelled.cancelled() => {}
@@ -79,7 +92,14 @@ impl Worker {
         while under_way.next().await.is_some() {}
     }
 
-    async fn cache(&self, reads: Vec<Attempt>) -> Done {
+    /// Safe to cancel.
+    async fn take(&self, room: Room) -> (Option<OwnedSemaphorePermit>, Vec<Attempt>) {
+        let permit = tokio::time::timeout(GATHER, self.reads.clone().acquire_owned()).await;
+        (permit.ok().and_then(Result::ok), self.queue.take(room).await)
+    }
+
+    /// `_permit` is given back when it is over.
+    async fn cache(&self, reads: Vec<Attempt>, _permit: Option<OwnedSemaphorePermit>) -> Done {
         let hooks = self.hooks.get();
         let (began, epoch) = (self.clock.tick(), hooks.trust.epoch());
         let spans = trace::of_jobs(reads.iter().map(|attempt| &*attempt.job));

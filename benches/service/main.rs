@@ -184,7 +184,7 @@ impl Settings {
         tenth: 1_000_000,
         relationships_held: &[1_000, 10_000, 100_000, 1_000_000, 10_000_000],
         jobs_queued: &[1, 1_000, 100_000, 1_000_000],
-        rules: &[1, 10, 100, 300],
+        rules: &[1, 10, 100, 2_000],
         rounds_of_peers: 3,
         jobs_of_peers: 20_000,
     };

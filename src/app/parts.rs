@@ -174,6 +174,7 @@ impl Parts {
             metrics: self.metrics.clone(),
             feed: self.feed.clone(),
             batch: self.batch,
+            reads: Worker::gathering(),
         }
     }
 

@@ -3,11 +3,19 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use serde_yaml::Value;
 
 use super::{environment::Override, error::Problem, locate, path::FieldPath, written::Written, yaml};
+
+/// Problems of a source that are told with their line. Finding one takes reading the whole text: where very many things are wrong
+/// with a long text, the lines of the first ones are enough to begin with.
+const LOCATED: usize = 50;
 
 /// A file, or the built-in defaults, and the environment's overrides.
 #[derive(Clone)]
@@ -16,11 +24,14 @@ pub struct Source {
     text: String,
     pub(super) overrides: Vec<Override>,
     pub(super) written: Written,
+    tree: Arc<OnceLock<Value>>,
+    located: Arc<AtomicUsize>,
 }
 
 impl Source {
     pub(super) fn new(file: Option<PathBuf>, text: String) -> Self {
-        Self { file, text, overrides: Vec::new(), written: Written::default() }
+        let (tree, located) = (Arc::default(), Arc::default());
+        Self { file, text, overrides: Vec::new(), written: Written::default(), tree, located }
     }
 
     /// The file, where there is one: what a reload has to watch.
@@ -34,7 +45,8 @@ impl Source {
     }
 
     /// Gives a problem that was found in the checked configuration its place: `path` as in `job_scheduler.job_rules[1].topic`.
-    /// The line is that of the deepest field on the path that is there.
+    /// The line is that of the deepest field on the path that is there; only the first problems have one, where there are very
+    /// many.
     pub fn problem(&self, path: &str, detail: impl Into<String>) -> Problem {
         let (origin, line) = match self.variable_for(path) {
             Some(variable) => (variable.to_owned(), None),
@@ -60,7 +72,7 @@ impl Source {
 
     /// The path up to and including its first step that the file does not have.
     fn first_absent<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let there = FieldPath::resolve(&self.tree(), path).to_string().len();
+        let there = FieldPath::resolve(self.tree(), path).to_string().len();
         let step = path.get(there..).filter(|rest| !rest.is_empty())?;
         let end = step.get(1..)?.find(['.', '[']).map_or(path.len(), |at| there + 1 + at);
         path.get(..end)
@@ -71,11 +83,14 @@ impl Source {
     }
 
     fn line_of(&self, path: &str) -> Option<usize> {
-        locate::line_of(&self.text, &FieldPath::resolve(&self.tree(), path))
+        if self.located.fetch_add(1, Ordering::Relaxed) >= LOCATED {
+            return None;
+        }
+        locate::line_of(&self.text, &FieldPath::resolve(self.tree(), path))
     }
 
-    fn tree(&self) -> Value {
-        yaml::parse(&self.text).unwrap_or_default()
+    fn tree(&self) -> &Value {
+        self.tree.get_or_init(|| yaml::parse(&self.text).unwrap_or_default())
     }
 }
 

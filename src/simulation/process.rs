@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::AbortHandle;
+use tokio::{sync::Semaphore, task::AbortHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -251,6 +251,8 @@ impl Life {
             metrics: metrics.clone(),
             feed: Arc::new(Feed::new("simulated")),
             batch: BATCH,
+            // Here batches are to meet each other.
+            reads: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
         };
         if let Some(watch) = around.watch {
             let (queue, journal, notes) = (self.queue.clone(), self.journal.clone(), notes.clone());

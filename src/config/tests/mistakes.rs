@@ -152,3 +152,14 @@ fn a_file_that_lost_a_line_or_its_end_is_answered() {
         }
     }
 }
+
+#[test]
+fn where_very_many_things_are_wrong_all_are_told_and_the_first_with_their_lines() {
+    let text: String = (0..200).map(|number| format!("unknown{number}: 1\n")).collect();
+    let problems = problems(&text);
+    assert_eq!(problems.len(), 200);
+    let with_line =
+        |told: &String| told.strip_prefix("F:").is_some_and(|it| it.starts_with(char::is_numeric));
+    assert!(problems[..50].iter().all(with_line), "{problems:?}");
+    assert!(!problems[50..].iter().any(with_line), "each line costs a reading of the whole text");
+}
