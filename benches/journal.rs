@@ -107,6 +107,7 @@ fn job(n: usize) -> Job {
         payload: None,
         depth: 0,
         recheck: false,
+        rules: 0,
         trace: None,
     }
 }

@@ -72,6 +72,7 @@ impl Enrichment<'_> {
             payload: follows.then(|| Arc::new(event.payload.clone())),
             depth: 0,
             recheck: false,
+            rules: self.rules.number(),
             trace: None,
         })
     }

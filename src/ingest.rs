@@ -189,7 +189,10 @@ impl Ingest {
     ) -> Result<Asked, IngestError> {
         let (at, topic) = (self.clock.accepted(), Arc::from(topic));
         let jobs = about.into_iter().enumerate();
-        let jobs = jobs.map(|(place, entity)| (place, None, asked_for(job_type, &topic, entity, at)));
+        let jobs = jobs.map(|(place, entity)| {
+            let job = asked_for(job_type, &topic, entity, at);
+            (place, None, Job { rules: self.rules.number(), ..job })
+        });
         let (jobs, watch) = self.keep(jobs.collect(), at, wait.is_some()).await?;
         let ended = ended(watch, wait).await.map(|views| {
             let total = total(&views);
@@ -351,6 +354,7 @@ fn asked_for(job_type: JobType, topic: &Arc<str>, entity: Entity, at: Accepted) 
         payload: None,
         depth: 0,
         recheck: false,
+        rules: 0,
         trace: None,
     }
 }

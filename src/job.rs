@@ -176,6 +176,9 @@ pub struct Job {
     /// Whether it removes again what an earlier job has removed (DESIGN 7, rule 11): it marks nothing, and nothing follows
     /// it.
     pub recheck: bool,
+    /// Which of the process's rule sets has made it, and says what follows ([`crate::rules::History`]). It is not kept beyond the
+    /// process: 0, the first, is also that of what another process has left.
+    pub rules: u32,
     /// What has asked for it, where that is traced.
     pub trace: Option<Box<Trace>>,
 }

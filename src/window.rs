@@ -311,6 +311,7 @@ mod tests {
             payload: None,
             depth: 0,
             recheck: false,
+            rules: 0,
             trace: None,
         };
         Finished {

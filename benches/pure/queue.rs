@@ -95,6 +95,7 @@ fn job(n: usize, topic: &Arc<str>) -> Job {
         payload: None,
         depth: 0,
         recheck: false,
+        rules: 0,
         trace: None,
     }
 }

@@ -119,6 +119,7 @@ fn made(first: usize, jobs: usize) -> Vec<Job> {
             payload: None,
             depth: 0,
             recheck: false,
+            rules: 0,
             trace: None,
         })
         .collect()

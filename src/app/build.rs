@@ -34,6 +34,7 @@ use crate::{
     resolver::Resolver,
     resource::Resources,
     retired,
+    rules::History,
     secret::{Keys, Secret},
     trust::Trust,
     window::{self, Window},
@@ -96,7 +97,7 @@ pub(super) fn hooks(
         window: Arc::new(window(config, clock, &trust)),
         trust,
         resolver: resolver(config)?,
-        rules: Arc::new(checked.rules),
+        rules: History::new(checked.rules),
         clock,
         metrics,
     };

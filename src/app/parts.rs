@@ -182,7 +182,7 @@ impl Parts {
     pub(super) fn service(&self, Entry { auth, keys_changed }: Entry) -> Service {
         let Hooks { rules, resources, keys, .. } = &*self.hooks.get();
         let ingest = Ingest {
-            rules: rules.clone(),
+            rules: rules.in_force().clone(),
             resources: resources.clone(),
             keys: keys.clone(),
             journal: self.journal.clone(),

@@ -2,7 +2,7 @@
 //!
 //! All that can fail is done first. Then the hooks are replaced, and when the last job is over that began with the old ones,
 //! what requests meet: so from when readiness tells of the new generation, no copy is judged, recorded or removed by the old
-//! one. A job that waits keeps what the rules made of its event: its type, priority and times.
+//! one. A job keeps the rules that made it ([`crate::rules::History`]).
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -171,7 +171,7 @@ impl Reloader {
             trust: old.trust.clone(),
             resolver: old.resolver.clone(),
             window: old.window.clone(),
-            rules: Arc::new(rules),
+            rules: old.rules.succeeded_by(rules),
             clock: old.clock,
             metrics: old.metrics.clone(),
         }

@@ -80,7 +80,7 @@ fn follow_ups(hooks: &Hooks, job: &Job) -> Vec<Job> {
     if job.recheck {
         return Vec::new();
     }
-    let made = hooks.rules.follow_ups(job, &hooks.resources, hooks.clock.accepted());
+    let made = hooks.rules.of(job).follow_ups(job, &hooks.resources, hooks.clock.accepted());
     for Skipped { rule, reason } in made.skipped {
         hooks.metrics.follow_ups_skipped.with_label_values(&[reason.as_str()]).inc();
         // Rules that go in a circle are a mistake in them; the others are a matter of the event.

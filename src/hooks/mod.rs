@@ -22,7 +22,7 @@ use crate::{
     relations::{Member, Relations, StoreError},
     resolver::{Resolver, ResolverError},
     resource::{Resource, Resources, variant_key},
-    rules::RuleSet,
+    rules::History,
     secret::Keys,
     trust::Trust,
     window::Window,
@@ -45,7 +45,7 @@ pub struct Hooks {
     /// How long what is removed may have to be removed again.
     pub window: Arc<Window>,
     /// Makes follow-up jobs.
-    pub rules: Arc<RuleSet>,
+    pub rules: History,
     /// Reads the time after the store was asked.
     pub clock: Clock,
     /// Counts what was done.

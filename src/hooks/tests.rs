@@ -20,6 +20,7 @@ use crate::{
     job::{CopyHeld, JobId, JobKey, JobType},
     queue::Phase,
     relations::{Held, Position, Recorded, Recording, embedded::Embedded},
+    rules::RuleSet,
     secret::{Secret, VaultEntry},
     window::{Limits, Window},
 };
@@ -119,7 +120,7 @@ impl Kit {
             relations: Arc::new(Embedded::open(folder.path(), clock).unwrap()),
             caches: Caches::new(vec![on(&near), on(&far)], metrics.clone()),
             keys: Arc::new(Keys::derive(&secret)),
-            rules: Arc::new(RuleSet::compile(&rules, &resources).unwrap()),
+            rules: History::new(RuleSet::compile(&rules, &resources).unwrap()),
             resources: Arc::new(resources),
             trust: Arc::default(),
             resolver: None,
@@ -180,6 +181,7 @@ impl Kit {
             payload: None,
             depth: 0,
             recheck: false,
+            rules: 0,
             trace: None,
         }
     }

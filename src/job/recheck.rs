@@ -70,6 +70,7 @@ mod tests {
             payload: None,
             depth: 0,
             recheck: false,
+            rules: 0,
             trace: None,
         }
     }

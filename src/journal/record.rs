@@ -209,6 +209,7 @@ impl<'a> WrittenJob<'a> {
             },
             depth: self.depth,
             recheck: self.job_type & RECHECK != 0,
+            rules: 0,
             trace: trace.map(|(trace_id, span_id)| Trace::of(SpanContext { trace_id, span_id })),
         };
         Some((job, self.dead.as_ref().map(WrittenDeath::read)))

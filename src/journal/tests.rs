@@ -54,6 +54,7 @@ fn job(n: u64) -> Job {
         payload: json!({ "author_id": 7, "tags": ["a"] }).as_object().cloned().map(Arc::new),
         depth: 1,
         recheck: true,
+        rules: 0,
         trace: None,
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     redis_pool::{Info, PoolError, Server},
     relations::embedded::Embedded,
     resource::Resources,
-    rules::RuleSet,
+    rules::{History, RuleSet},
     secret::{Keys, Secret},
     window::{Finished, Kept, Limits, Window},
 };
@@ -137,6 +137,7 @@ impl Kit {
             payload: None,
             depth: 0,
             recheck: false,
+            rules: 0,
             trace: None,
         };
         let kept = vec![Ref { entry: EntryId::first(id), segment: 1 }];
@@ -175,7 +176,7 @@ fn hooks(relations: Arc<Embedded>, span: Duration, clock: Clock) -> Hooks {
         relations,
         caches: Caches::new(Vec::new(), metrics.clone()),
         keys: Arc::new(Keys::derive(&secret)),
-        rules: Arc::new(RuleSet::compile(&rules, &resources).unwrap()),
+        rules: History::new(RuleSet::compile(&rules, &resources).unwrap()),
         resources: Arc::new(resources),
         window: Arc::new(Window::new(limits, clock, Arc::clone(&trust))),
         trust,

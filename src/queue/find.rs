@@ -128,6 +128,7 @@ mod tests {
             payload: None,
             depth: 0,
             recheck: false,
+            rules: 0,
             trace: None,
         }
     }

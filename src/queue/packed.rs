@@ -32,6 +32,7 @@ pub(super) struct Unpacked<'a> {
     pub(super) accepted_at: Timestamp,
     pub(super) depth: u8,
     recheck: bool,
+    rules: u32,
     #[serde(borrow)]
     pub(super) copy: Option<UnpackedCopy<'a>>,
 }
@@ -93,6 +94,7 @@ impl Packed {
             payload: None,
             depth: unpacked.depth,
             recheck: unpacked.recheck,
+            rules: unpacked.rules,
             trace: None,
         }
     }
@@ -111,6 +113,7 @@ impl<'a> Unpacked<'a> {
             accepted_at: job.accepted_at,
             depth: job.depth,
             recheck: job.recheck,
+            rules: job.rules,
             copy: job.copy.as_deref().map(UnpackedCopy::of),
         }
     }

@@ -34,6 +34,7 @@ fn job(n: u64, priority: u16, ready_at: u64) -> Job {
         payload: None,
         depth: 0,
         recheck: false,
+        rules: 0,
         trace: None,
     }
 }

@@ -200,6 +200,7 @@ impl Reconcile<'_> {
             payload: None,
             depth: 0,
             recheck: false,
+            rules: 0,
             trace: None,
         };
         Attempt {

@@ -39,7 +39,8 @@ impl RuleSet {
             (true, (Some(rules), Some(topics), Some(follow_ups))) => {
                 let max_depth = config.max_depth;
                 let warnings = Vec::new();
-                let set = Self { rules, topics, follow_ups, max_depth, warnings, memo: Memo::default() };
+                let set =
+                    Self { rules, topics, follow_ups, max_depth, warnings, number: 0, memo: Memo::default() };
                 Ok(Self { warnings: check::warnings(&set, resources), ..set })
             }
             _ => Err(problems.0),

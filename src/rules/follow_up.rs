@@ -205,6 +205,7 @@ impl Makes {
             payload: parent.payload.clone(),
             depth,
             recheck: false,
+            rules: parent.rules,
             trace: parent.trace.clone(),
         })
     }

@@ -16,6 +16,7 @@ mod check;
 mod compile;
 mod field_template;
 mod follow_up;
+mod history;
 mod key_field;
 mod memo;
 mod pattern;
@@ -24,6 +25,7 @@ mod problem;
 mod told;
 
 pub use follow_up::{FollowUps, SkipReason, Skipped};
+pub use history::History;
 pub(crate) use key_field::{Attribute, KeyField, Property};
 use pattern::Pattern;
 pub(crate) use payload_path::PayloadPath;
@@ -38,6 +40,8 @@ pub struct RuleSet {
     follow_ups: Vec<follow_up::Rule>,
     max_depth: u8,
     warnings: Vec<RuleProblem>,
+    /// Which one of the process's sets it is.
+    number: u32,
     /// Jobs by the types of an event: what the patterns have said before.
     memo: memo::Memo,
 }
@@ -125,9 +129,17 @@ impl RuleSet {
         self.follow_ups.iter().any(|rule| rule.matches(job_type, topic, resource_type))
     }
 
-    /// Makes what follow-ups take from a payload part of a job's identity: two jobs that differ in it do not supersede
-    /// each other, for what follows the one does not follow the other.
+    /// Which one of the process's sets it is, counted from 0.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Makes what follow-ups take from a payload part of a job's identity, and the rules that make them: two jobs that differ in
+    /// it do not supersede each other, for what follows the one does not follow the other.
     pub(crate) fn add_followed(&self, key: &mut KeyHasher, payload: &Map<String, Value>) {
+        if self.number > 0 {
+            key.bytes(&self.number.to_le_bytes());
+        }
         let paths = self.follow_ups.iter().flat_map(follow_up::Rule::payload_paths);
         paths.for_each(|path| path.add_to(key, payload));
     }

@@ -33,6 +33,7 @@ use crate::{
     journal::Journal,
     notebook::Notebook,
     queue::{Aging, Queue, QueueLimits, RetryPolicy},
+    rules::History,
     upkeep,
     window::{Limits, Window},
     worker::Worker,
@@ -239,7 +240,7 @@ impl Life {
             trust,
             resolver: None,
             window: Arc::new(window),
-            rules: rules.clone(),
+            rules: History::new(rules.clone()),
             clock,
             metrics: metrics.clone(),
         }));

@@ -207,6 +207,35 @@ async fn a_job_that_waits_keeps_what_the_rules_made_of_its_event() {
     assert_eq!((&job["state"], &job["priority"]), (&json!("queued"), &json!(5)));
 }
 
+fn feeds_of(entity_id: &str) -> Value {
+    json!({ "job_rules": [{
+        "match": { "job_type": "invalidate", "resource_type": "Posts" },
+        "job": { "job_type": "invalidate", "resource_type": "Feeds", "entity_id": entity_id },
+    }] })
+}
+
+#[tokio::test]
+async fn a_job_is_followed_by_what_the_rules_that_made_it_say() {
+    let feeds =
+        json!({ "Feeds": { "cache_keys": ["/feeds/{entity_id}?access_token={access_token}"], "ttl": 300 } });
+    let setup =
+        Setup::embedded().with("resources", feeds).with("job_manager", feeds_of("{payload.author_id}"));
+    let mut app = TestApp::start(setup.job(1, json!({ "due": 3 }))).await;
+    let of_author = |author: &str| with(update(42), "payload", json!({ "author_id": author }));
+    app.post_events(&of_author("7")).await.success(202);
+    app.setup.change("job_manager", feeds_of("all"));
+    reload(&app, 2).await;
+    app.post_events(&of_author("7")).await.success(202);
+    let followed = poll("both are followed", async || {
+        let jobs = app.jobs("?state=done").await.success(200);
+        let feeds = jobs["items"].as_array().unwrap().iter().filter(|job| job["resource_type"] == "Feeds");
+        let ids: Vec<_> = feeds.map(|job| job["entity_id"].as_str().unwrap().to_owned()).collect();
+        (ids.len() == 2).then_some(ids)
+    })
+    .await;
+    assert!(followed.contains(&"7".to_owned()) && followed.contains(&"all".to_owned()), "{followed:?}");
+}
+
 #[tokio::test]
 async fn caches_and_templates_come_and_go_and_no_copy_is_forgotten() {
     let servers = [RedisServer::start(), RedisServer::start()];

@@ -53,6 +53,7 @@ fn done(payload: &Value) -> Job {
         payload: payload.as_object().cloned().map(Arc::new),
         depth: 0,
         recheck: false,
+        rules: 0,
         trace: None,
     }
 }

@@ -128,6 +128,7 @@ fn job(number: u64) -> Job {
         payload: None,
         depth: 0,
         recheck: false,
+        rules: 0,
         trace: None,
     }
 }
