@@ -64,6 +64,10 @@ impl World {
         if let Some(Mishap { after, lasts, .. }) = kind.outage.as_ref().filter(strikes) {
             self.go_away(&self.store.outage, from(dice.signed(after.clone())), dice.millis(lasts.clone()));
         }
+        if let Some(Mishap { after, lasts, .. }) = kind.caches_away.as_ref().filter(strikes) {
+            let (at, length) = (from(dice.signed(after.clone())), dice.millis(lasts.clone()));
+            self.caches.iter().for_each(|cache| self.go_away(&cache.outage, at, length));
+        }
         for blow in kind.blows {
             self.strike(blow, from(dice.signed(blow.after.clone())));
         }

@@ -38,6 +38,8 @@ pub(super) struct Kind {
     pub(super) crash: Option<Mishap>,
     /// Of the store.
     pub(super) outage: Option<Mishap>,
+    /// Of every cache.
+    pub(super) caches_away: Option<Mishap>,
     pub(super) tempo: Tempo,
     /// When the first write is, from the start of its phase.
     pub(super) early: u64,
@@ -109,6 +111,7 @@ impl Kind {
     /// The kind of a seed's world; `None`: any.
     pub(super) fn of(seed: u64) -> Option<&'static Self> {
         let (number, kinds) = match Realm::of(seed) {
+            Realm::Plain if seed % 100 == 98 => (seed / 100, plain::RARE),
             Realm::Plain if seed % 2 == 1 => (seed / 2, plain::KINDS),
             Realm::Revocations if seed % 5 == 3 => (seed / 5, revocations::KINDS),
             Realm::Failover if seed % 5 == 3 => (seed / 5, losses::FAILOVERS),
@@ -137,6 +140,7 @@ const PLAIN: Kind = Kind {
     mortality: 0,
     crash: None,
     outage: None,
+    caches_away: None,
     tempo: Tempo::Usual,
     early: EARLY,
     late: LATE,

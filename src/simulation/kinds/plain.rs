@@ -121,3 +121,19 @@ pub(super) const KINDS: &[Kind] = &[
         ..PLAIN
     },
 ];
+
+/// Kinds of a few worlds only, so that the others stay what they are.
+pub(super) const RARE: &[Kind] = &[
+    // The eviction of an undated read fails, and is tried again when the mark has gone: caches are away meanwhile, and hold
+    // the copy of another read that lives longer.
+    Kind {
+        name: "evicted while caches are away",
+        reads: &[
+            Reads { count: 1, begin: 250..=450, told: TIME, fill: 0..=4 },
+            Reads { count: 1, begin: 640..=670, told: &[Told::Nothing], fill: 0..=4 },
+        ],
+        hits: 0,
+        caches_away: Some(Mishap { per_mille: 1000, after: 625..=640, lasts: 60..=120 }),
+        ..PLAIN
+    },
+];
