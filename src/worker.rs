@@ -29,7 +29,8 @@ const READS: usize = 2;
 /// Batches of reads that all workers together have under way, as long as the store answers quickly: what comes meanwhile goes
 /// together in the next one. Many small batches cost the store and us several times as much.
 const GATHERED: usize = 2;
-/// How long a worker lets reads gather at the most. A store that is slower, or a cache that hangs, holds up nothing else.
+/// How long a worker lets reads gather at the most, and so what a busy worker adds to an invalidation that waits to be taken: a
+/// store that is slower, or a cache that hangs, holds up nothing for longer.
 const GATHER: Duration = Duration::from_millis(2);
 
 /// What a worker works with; every worker has the same.

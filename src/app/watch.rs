@@ -131,17 +131,20 @@ fn tell(reloader: &Reloader, Reloaded { applied, restart }: &Reloaded, is_asked:
     let sections: Vec<&str> = sections.into_iter().collect();
     let detail = format!("a restart is needed: changed in {}", sections.join(", "));
     parts.health.report(COMPONENT, (!restart.is_empty()).then_some(detail));
-    let is_first = parts.console.in_force.told().last.is_none();
-    if is_asked || !is_first || !applied.is_empty() || !restart.is_empty() {
-        note(
-            reloader,
-            if applied.is_empty() { Outcome::Unchanged } else { Outcome::Applied },
-            applied,
-            restart,
-        );
+    let last = parts.console.in_force.told().last;
+    if is_asked || !(applied.is_empty() && restart.is_empty()) || is_over(last.as_ref()) {
+        let outcome = if applied.is_empty() { Outcome::Unchanged } else { Outcome::Applied };
+        note(reloader, outcome, applied, restart);
     }
     let outcome = if applied.is_empty() { "unchanged" } else { "applied" };
     parts.metrics.configuration.reloaded(outcome, !restart.is_empty());
+}
+
+/// Whether finding nothing to change tells that something is over: a refused change was undone, or one that needed a restart.
+/// That what was taken over is still the same is no news: a file that changes between the look that settles and the reading of
+/// it is taken over by that reading, and found to be unchanged by the looks after it.
+fn is_over(last: Option<&Attempt>) -> bool {
+    last.is_some_and(|last| last.outcome == Outcome::Refused || !last.restart.is_empty())
 }
 
 /// Readiness is open to everybody, so it does not repeat what is wrong.
@@ -175,6 +178,7 @@ fn named(fields: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
 
     fn seen(content: &str) -> Look {
         let content = match content {
@@ -215,6 +219,18 @@ mod tests {
         std::os::unix::fs::symlink("2", at("..new")).unwrap();
         fs::rename(at("..new"), at("..data")).unwrap();
         assert!(before != look(files()));
+    }
+
+    #[test]
+    fn what_was_taken_over_stays_told_until_something_else_is_to_be_told() {
+        let last = |outcome, restart: &[&str]| {
+            let restart = restart.iter().map(ToString::to_string).collect();
+            Some(Attempt { at: Timestamp::default(), outcome, details: Vec::new(), restart })
+        };
+        assert!(!is_over(None) && !is_over(last(Outcome::Applied, &[]).as_ref()));
+        assert!(!is_over(last(Outcome::Unchanged, &[]).as_ref()));
+        assert!(is_over(last(Outcome::Refused, &[]).as_ref()));
+        assert!(is_over(last(Outcome::Applied, &["journal.dir"]).as_ref()));
     }
 
     #[test]

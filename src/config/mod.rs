@@ -45,6 +45,7 @@ mod tests;
 
 pub use error::{ConfigError, Problem};
 pub use hidden::Hidden;
+pub(crate) use read::SECTIONS;
 pub use read::recheck;
 pub use redis_url::RedisUrl;
 pub use source::Source;

@@ -79,8 +79,8 @@ struct Raw {
     resolver: Option<RawResolver>,
 }
 
-/// The sections as a file may have them.
-const SECTIONS: [&str; 14] = [
+/// The sections that a file may have.
+pub(crate) const SECTIONS: [&str; 14] = [
     "server",
     "auth",
     "secret",

@@ -12,28 +12,10 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    config::RELOADABLE,
+    config::{RELOADABLE, SECTIONS},
     http::Service,
     in_force::{Attempt, Outcome, Told},
 };
-
-/// Sections that a configuration may have, in the order of `config/default.yaml`.
-const SECTIONS: [&str; 14] = [
-    "server",
-    "auth",
-    "secret",
-    "store",
-    "journal",
-    "queue",
-    "workers",
-    "resources",
-    "caches",
-    "resolver",
-    "job_scheduler",
-    "job_manager",
-    "telemetry",
-    "log",
-];
 
 pub(super) async fn page(State(service): State<Arc<Service>>, visitor: Visitor) -> Html<String> {
     let told = service.console.in_force.told();
