@@ -234,7 +234,10 @@ mod tests {
     }
 
     fn named(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
@@ -244,7 +247,11 @@ mod tests {
             vec![("host", "127.0.0.1:8080")],
             vec![("host", "decache:8080")],
             vec![("host", "localhost:8080"), ("origin", "http://localhost:8080")],
-            vec![("host", "localhost:8080"), ("sec-fetch-site", "same-origin"), ("origin", "https://behind.a.proxy")],
+            vec![
+                ("host", "localhost:8080"),
+                ("sec-fetch-site", "same-origin"),
+                ("origin", "https://behind.a.proxy"),
+            ],
             vec![("host", "localhost:8080"), ("sec-fetch-site", "none")],
         ] {
             assert!(Auth::default().check(&named(&own), Scope::Admin).is_ok(), "{own:?}");
@@ -255,7 +262,11 @@ mod tests {
     fn without_keys_a_page_of_another_site_does_nothing_even_by_a_name_that_leads_to_us() {
         let pages = [
             vec![("host", "127.0.0.1:8080"), ("sec-fetch-site", "cross-site")],
-            vec![("host", "localhost:8080"), ("sec-fetch-site", "same-site"), ("origin", "http://localhost:3000")],
+            vec![
+                ("host", "localhost:8080"),
+                ("sec-fetch-site", "same-site"),
+                ("origin", "http://localhost:3000"),
+            ],
             vec![("host", "localhost:8080"), ("origin", "http://evil.example")],
             vec![("host", "localhost:8080"), ("origin", "null")],
         ];
@@ -267,7 +278,13 @@ mod tests {
         }
         assert!(strict.check(&named(&rebound), Scope::Read).is_err());
         assert!(strict.succeeded_by(vec![]).check(&named(&rebound[..1]), Scope::Read).is_err());
-        assert!(lax.succeeded_by(vec![]).check(&named(&rebound), Scope::Read).is_ok(), "something else keeps strangers out");
-        assert!(auth().check(&named(&rebound), Scope::Read).unwrap_err().told().1.contains("key"), "keys decide where there are any");
+        assert!(
+            lax.succeeded_by(vec![]).check(&named(&rebound), Scope::Read).is_ok(),
+            "something else keeps strangers out"
+        );
+        assert!(
+            auth().check(&named(&rebound), Scope::Read).unwrap_err().told().1.contains("key"),
+            "keys decide where there are any"
+        );
     }
 }

@@ -70,7 +70,8 @@ pub(super) async fn lookup(
     body: JsonBody,
 ) -> Result<Json<LookupAnswer>, Problem> {
     let LookupRequest { access_token: token } = body.parse(SHAPE)?;
-    let token = AccessToken::parse(token).map_err(|error| Problem::new(Kind::InvalidBody, error.to_string()))?;
+    let token =
+        AccessToken::parse(token).map_err(|error| Problem::new(Kind::InvalidBody, error.to_string()))?;
     let holder = service.lookup.holder_id(&token);
     Ok(Json(LookupAnswer { holder: holder.to_string() }))
 }

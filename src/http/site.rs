@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_page_is_ours_where_the_browser_says_so_or_its_origin_is_the_host_that_it_asks() {
-        let of = |pairs: &[(&'static str, &str)]| site(&headers(&[&[("host", "decache:8080")], pairs].concat()));
+        let of =
+            |pairs: &[(&'static str, &str)]| site(&headers(&[&[("host", "decache:8080")], pairs].concat()));
         assert_eq!(of(&[]), Site::Untold);
         assert_eq!(of(&[("origin", "null")]), Site::Hidden);
         assert_eq!(of(&[("sec-fetch-site", "none")]), Site::Typed);
@@ -115,6 +116,9 @@ mod tests {
     #[test]
     fn a_port_is_told_where_it_is_not_the_usual_one() {
         let of = |host: &str| port(&headers(&[("host", host)]));
-        assert_eq!([of("decache:8080"), of("[::1]:81"), of("decache"), of("a b")], [Some(8080), Some(81), None, None]);
+        assert_eq!(
+            [of("decache:8080"), of("[::1]:81"), of("decache"), of("a b")],
+            [Some(8080), Some(81), None, None]
+        );
     }
 }

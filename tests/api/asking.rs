@@ -84,18 +84,29 @@ async fn holder_shows_what_a_holder_holds_by_its_id_or_by_its_token() {
 
     let view = told(&app, &["holder", &alice]).await;
     let listed = app.get(&format!("/v1/holders/{alice}/entities")).await.success(200);
-    assert_eq!((&view["holder"], &view["items"], &view["next"]), (&json!(alice), &listed["items"], &Value::Null));
+    assert_eq!(
+        (&view["holder"], &view["items"], &view["next"]),
+        (&json!(alice), &listed["items"], &Value::Null)
+    );
     let some = told(&app, &["holder", &alice, "--limit", "1"]).await;
     let rest = told(&app, &["holder", &alice, "--cursor", some["next"].as_str().unwrap()]).await;
     let both = [some["items"].as_array().unwrap().as_slice(), rest["items"].as_array().unwrap()].concat();
     assert_eq!(Value::from(both), view["items"]);
     let some = printed(&app, &["holder", &alice, "--limit", "1"]).await;
-    assert!(some.starts_with(&format!("{alice}: holds 1 copy, and more\n")) && some.contains("\n... and more: --cursor "), "{some}");
+    assert!(
+        some.starts_with(&format!("{alice}: holds 1 copy, and more\n"))
+            && some.contains("\n... and more: --cursor "),
+        "{some}"
+    );
 
     let (code, output, error) = typed(&app, &["holder", "-"], &format!("{}\n", token("alice"))).await;
     assert_eq!((code, output.as_str(), error.as_str()), (Some(0), shown.as_str(), ""));
     let (code, output, _) = typed(&app, &["holder", "-"], "tok-of-nobody").await;
-    assert_eq!((code, output.ends_with(": holds nothing that decache knows of\n")), (Some(0), true), "{output}");
+    assert_eq!(
+        (code, output.ends_with(": holds nothing that decache knows of\n")),
+        (Some(0), true),
+        "{output}"
+    );
     let (code, output, error) = decache(&app, &["holder", &token("alice")]).await;
     assert_eq!((code, output.as_str()), (Some(1), ""));
     assert!(error.contains("no holder id") && !error.contains(&token("alice")), "{error}");
@@ -283,7 +294,9 @@ fn shells_are_told_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, script, error) = run(Setup::embedded().command(&["completions", shell]), "");
         assert_eq!((code, error.as_str()), (Some(0), ""));
-        for word in ["holders", "holder", "revoke", "invalidate", "dry-run", "discard", "completions", "key-file"] {
+        for word in
+            ["holders", "holder", "revoke", "invalidate", "dry-run", "discard", "completions", "key-file"]
+        {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }

@@ -201,7 +201,10 @@ async fn after_signing_out_the_cookie_opens_nothing() {
     let token = browser.token().await;
     let out = browser.post("/console/sign-out", &format!("form_token={token}")).await;
     assert!(
-        out.headers[header::SET_COOKIE].to_str().unwrap().starts_with("decache_session_8080=; Path=/; Max-Age=0;")
+        out.headers[header::SET_COOKIE]
+            .to_str()
+            .unwrap()
+            .starts_with("decache_session_8080=; Path=/; Max-Age=0;")
     );
     assert_eq!(browser.get("/").await.status, StatusCode::SEE_OTHER);
 }

@@ -112,5 +112,8 @@ pub(super) fn cookie(headers: &HeaderMap, service: &Service, id: Option<&str>) -
     let secure = is_secure(headers, service);
     let (value, age) = id.map_or(("", 0), |id| (id, LIFE.as_secs()));
     let more = if secure { "; Secure" } else { "" };
-    format!("{}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{more}", cookie_name(headers, secure))
+    format!(
+        "{}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{more}",
+        cookie_name(headers, secure)
+    )
 }
