@@ -57,18 +57,18 @@ fn shown(service: &Service, visitor: &Visitor, found: &Markup) -> Html<String> {
     let main = html! {
         h1 { "Holder" }
         div.columns {
-            form.row.brief method="get" action="/console/holder" role="search" {
+            form.row method="get" action="/console/holder" role="search" {
                 label { span { "Holder id" }
                     input name="holder" required autocomplete="off" pattern="[0-9a-fA-F]{32}" title="32 hex digits";
                 }
                 button type="submit" { "Look up" }
             }
-            form.row.brief method="post" action="/console/holder" autocomplete="off" {
+            form.row method="post" action="/console/holder" autocomplete="off" {
                 (token(visitor))
-                label { span { "or an access token" }
+                label { span { "or access token" }
                     input type="password" name="access_token" required autocomplete="off" maxlength=(AccessToken::MAX_BYTES);
                 }
-                button type="submit" { "Look up by token" }
+                button type="submit" { "Look up" }
                 p.muted { "It is kept nowhere, and not shown again." }
             }
         }

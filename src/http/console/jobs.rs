@@ -291,7 +291,7 @@ pub(super) fn row(job: &JobView, now: Timestamp, visitor: &Visitor) -> [Markup; 
         about(job),
         html! { (job.priority) },
         html! { @if job.attempts > 0 { (grouped(job.attempts.into())) } },
-        html! { @if let Some(tally) = &job.tally { (grouped(tally.deleted)) } },
+        html! { @if let Some(tally) = job.tally.filter(|_| job.finished_at.is_some()) { (grouped(tally.deleted)) } },
         last_error(job),
         when(job.accepted_at, now),
         actions(job, visitor),

@@ -21,6 +21,9 @@ enum Kind {
     Head,
 }
 
+/// Columns that fit where it is not wide.
+const FEW: usize = 4;
+
 pub(super) const fn text(name: &'static str) -> Column {
     Column { name, kind: Kind::Text }
 }
@@ -56,8 +59,9 @@ pub(super) fn table<const N: usize>(
     let rows: Vec<[Markup; N]> = rows.into_iter().collect();
     let is_shown = |at: usize| rows.is_empty() || rows.iter().any(|row| !row[at].0.is_empty());
     let shown: Vec<usize> = (0..N).filter(|at| is_shown(*at)).collect();
+    let class = if shown.len() > FEW { "scroll many" } else { "scroll" };
     html! {
-        div.scroll role="region" aria-label=(caption) tabindex="0" {
+        div class=(class) role="region" aria-label=(caption) tabindex="0" {
             table {
                 caption { (caption) }
                 thead { tr { @for at in &shown {

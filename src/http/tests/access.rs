@@ -97,6 +97,13 @@ async fn a_url_that_leads_nowhere_is_a_problem() {
 }
 
 #[tokio::test]
+async fn a_slash_more_leads_to_the_reader_wherever_a_proxy_has_put_it() {
+    let answer = App::new().get("/docs/").await;
+    assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(answer.headers[header::LOCATION], "../docs");
+}
+
+#[tokio::test]
 async fn a_method_that_a_route_does_not_take_is_a_problem_that_lists_those_it_does() {
     let app = App::new();
     for (method, url, allow) in [
