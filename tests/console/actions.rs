@@ -170,7 +170,7 @@ async fn what_is_mistyped_is_told_beside_its_field_and_an_address_as_a_page() {
     browser.sees("That is no holder id, which has 32 hex digits; tokens go into the other field.").await;
     assert_eq!(browser.count("input[name=holder]").await, 1);
     stage.open("/console/entity?resource_type=P+o&entity_id=1").await;
-    browser.sees("Resource_type must be").await;
+    browser.sees("resource_type must be").await;
     assert_eq!(browser.run("return document.querySelector('[name=entity_id]').value").await, "1");
     stage.open("/console/nowhere/at/all").await;
     browser.sees("There is no such page").await;

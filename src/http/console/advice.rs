@@ -73,7 +73,8 @@ pub(super) fn of_cause(cause: Cause) -> &'static str {
              answers again."
         }
         Cause::StoreRefused => {
-            "The index answered with an error, as a Redis does whose user lacks a right. Give it what it asks for."
+            "The index answered with an error, as a Redis does whose user lacks a right (docs/redis.md lists them). The last \
+             error says which."
         }
         Cause::StoreUnreadable => {
             "The index holds something that cannot be read: was it written by another version, or with another secret?"

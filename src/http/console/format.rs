@@ -79,8 +79,11 @@ pub(super) fn to_the_second(time: &str) -> String {
     format!("{} UTC", seconds.trim_end_matches('Z').replacen('T', " ", 1))
 }
 
-/// A sentence of the API, as one that stands alone.
+/// A sentence of the API, as one that stands alone. One that begins with a field's name keeps that.
 pub(super) fn sentence(text: &str) -> String {
+    if text.split(' ').next().is_some_and(|word| word.contains('_')) {
+        return format!("{text}.");
+    }
     let mut characters = text.chars();
     let first = characters.next().map(char::to_uppercase).into_iter().flatten();
     let end = if text.ends_with('.') { "" } else { "." };
@@ -154,6 +157,7 @@ mod tests {
         assert_eq!([0, 1, 2].map(|count| counted(count, "job", "jobs")), ["0 jobs", "1 job", "2 jobs"]);
         assert_eq!(sentence("no job has this id"), "No job has this id.");
         assert_eq!(sentence("`limit` is missing."), "`limit` is missing.");
+        assert_eq!(sentence("entity_id is missing"), "entity_id is missing.");
     }
 
     #[test]
