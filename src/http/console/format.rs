@@ -23,9 +23,14 @@ pub(super) fn number(value: f64) -> String {
     match value {
         value if value >= 10_000.0 => grouped(value.round() as u64),
         value if value >= 100.0 || value == value.round() => format!("{value:.0}"),
-        value if value >= 10.0 => format!("{value:.1}"),
-        value => format!("{value:.2}").trim_end_matches('0').to_owned(),
+        value if value >= 10.0 => without_zeros(&format!("{value:.1}")),
+        value => without_zeros(&format!("{value:.2}")),
     }
+}
+
+/// A fraction without what says nothing at its end.
+fn without_zeros(fraction: &str) -> String {
+    fraction.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// How many there are of what is called one thing alone and another together.
@@ -140,8 +145,8 @@ mod tests {
 
     #[test]
     fn numbers_have_the_digits_that_matter() {
-        let told = [0.0, 0.123, 7.6, 4.0, 12.34, 123.4, 9999.0, 12_345.6].map(number);
-        assert_eq!(told, ["0", "0.12", "7.6", "4", "12.3", "123", "9999", "12\u{202f}346"]);
+        let told = [0.0, 0.001, 0.123, 7.6, 8.999, 4.0, 12.04, 12.34, 123.4, 9999.0, 12_345.6].map(number);
+        assert_eq!(told, ["0", "0", "0.12", "7.6", "9", "4", "12", "12.3", "123", "9999", "12\u{202f}346"]);
         assert_eq!(grouped(1_000_000), "1\u{202f}000\u{202f}000");
     }
 
