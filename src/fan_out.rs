@@ -106,7 +106,8 @@ impl FanOut {
         Some(&self.waits_for).filter(|caches| waits && !caches.is_empty())
     }
 
-    fn is_at_start(&self) -> bool {
+    /// Whether a lap has just begun, or is to begin.
+    pub fn is_at_start(&self) -> bool {
         self.next == self.began && !self.wrapped
     }
 

@@ -94,6 +94,7 @@ pub(super) fn hooks(
         caches: Caches::new(caches, metrics.clone()),
         keys,
         resources: Arc::new(checked.resources),
+        precedence: Arc::default(),
         window: Arc::new(window(config, clock, &trust)),
         trust,
         resolver: resolver(config)?,

@@ -173,6 +173,7 @@ impl Reloader {
             resources: Arc::new(resources),
             trust: old.trust.clone(),
             resolver: old.resolver.clone(),
+            precedence: old.precedence.clone(),
             window: old.window.clone(),
             rules: old.rules.succeeded_by(rules),
             clock: old.clock,

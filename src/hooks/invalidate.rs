@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HookError, Hooks, copy_keys, lap, resolve};
+use super::{HookError, Hooks, copy_keys, lap, precedence::Turn, resolve};
 use crate::{
     caches::{CopyList, CopyOf, Removal},
     clause::{Clause, holds},
@@ -40,6 +40,7 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
     if lap::take_up(hooks, fan_out)? {
         return Ok(true);
     }
+    let order = lap::order(hooks, job, fan_out);
     // `stale` first, then the members (DESIGN 7, rule 1).
     let first = match holds(Clause::StaleBeforeMembers) {
         true => mark(hooks, job, resource, fan_out).await?,
@@ -50,7 +51,7 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
     if !resolve::next_page(hooks, &job.entity, resource, &mut removal, fan_out).await? {
         return Ok(false);
     }
-    let mut chunk = Chunk { hooks, job, resource, removal };
+    let mut chunk = Chunk { hooks, job, resource, order, removal };
     if chunk.remove_some(first, fan_out).await? {
         chunk.finish(fan_out).await?;
         mark(hooks, job, resource, fan_out).await?;
@@ -90,6 +91,7 @@ struct Chunk<'a> {
     hooks: &'a Hooks,
     job: &'a Job,
     resource: &'a Resource,
+    order: Turn<'a>,
     removal: Removal<'a>,
 }
 
@@ -110,6 +112,7 @@ impl Chunk<'_> {
             None => find(self.hooks, self.job, self.resource, fan_out.next()).await?,
         };
         for pages_left in (0..CHUNKS_PER_TURN).rev() {
+            self.order.give_way().await;
             let ahead = fan_out.ahead(found.page.next).filter(|_| pages_left > 0);
             let (hooks, job, resource) = (self.hooks, self.job, self.resource);
             let next = async {

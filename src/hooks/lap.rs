@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tracing::{debug, error};
 
-use super::{HookError, Hooks};
+use super::{
+    HookError, Hooks,
+    precedence::{Rank, Turn},
+};
 use crate::{
     caches::{Awaited, Failure},
     clause::{Clause, holds},
@@ -35,6 +38,11 @@ pub(super) fn take_up(hooks: &Hooks, fan_out: &mut FanOut) -> Result<bool, HookE
         Some(Awaited::LeftOut) => Ok(!fan_out.has_unnamed),
         Some(Awaited::Answers) | None => Ok(false),
     }
+}
+
+/// Its place among the fan-outs that are under way, to the end of the turn.
+pub(super) fn order<'a>(hooks: &'a Hooks, job: &Job, fan_out: &FanOut) -> Turn<'a> {
+    hooks.precedence.begin(Rank { priority: job.priority, is_long: !fan_out.is_at_start() })
 }
 
 /// The lap is complete: either all is gone, or the next attempt goes round again.

@@ -5,10 +5,13 @@
 mod cache;
 mod invalidate;
 mod lap;
+mod precedence;
 mod resolve;
 mod revoke;
 
 use std::sync::Arc;
+
+pub use precedence::Precedence;
 
 use crate::{
     caches::{Caches, CopyKey, Failure, WaitsFor},
@@ -42,6 +45,8 @@ pub struct Hooks {
     pub trust: Arc<Trust>,
     /// Whom to ask while the index may not know, where there is somebody.
     pub resolver: Option<Arc<Resolver>>,
+    /// Which fan-outs go first while they run.
+    pub precedence: Arc<Precedence>,
     /// How long what is removed may have to be removed again.
     pub window: Arc<Window>,
     /// Makes follow-up jobs.

@@ -39,6 +39,7 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
     if lap::take_up(hooks, fan_out)? {
         return Ok(true);
     }
+    let order = lap::order(hooks, job, fan_out);
     // `stale` first, then what the holder holds.
     if holds(Clause::RevokedBeforeEntries) {
         mark(hooks, job, holder, fan_out).await?;
@@ -46,6 +47,7 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
     fan_out.begin_turn(hooks.resources.longest_recheck().is_none());
     let mut chunk = Chunk { hooks, job, holder, token: None, removal: hooks.caches.removal() };
     for _ in 0..CHUNKS_PER_TURN {
+        order.give_way().await;
         if chunk.remove_next(fan_out).await? {
             lap::finish(fan_out)?;
             mark(hooks, job, holder, fan_out).await?;

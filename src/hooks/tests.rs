@@ -124,6 +124,7 @@ impl Kit {
             resources: Arc::new(resources),
             trust: Arc::default(),
             resolver: None,
+            precedence: Arc::default(),
             window: Arc::new(Window::new(
                 Limits { span: Some(Duration::ZERO), bytes: 0, jobs: 0 },
                 clock,

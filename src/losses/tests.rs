@@ -178,6 +178,7 @@ fn hooks(relations: Arc<Embedded>, span: Duration, clock: Clock) -> Hooks {
         keys: Arc::new(Keys::derive(&secret)),
         rules: History::new(RuleSet::compile(&rules, &resources).unwrap()),
         resources: Arc::new(resources),
+        precedence: Arc::default(),
         window: Arc::new(Window::new(limits, clock, Arc::clone(&trust))),
         trust,
         resolver: None,

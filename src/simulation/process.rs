@@ -239,6 +239,7 @@ impl Life {
             resources: resources.clone(),
             trust,
             resolver: None,
+            precedence: Arc::default(),
             window: Arc::new(window),
             rules: History::new(rules.clone()),
             clock,
