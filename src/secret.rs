@@ -4,13 +4,15 @@ use std::{fmt, path::Path, str::FromStr};
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+mod cipher;
 mod file;
 mod keys;
 mod record_key;
 
+pub use cipher::SEAL_BYTES;
 pub use file::FileError;
 pub use keys::{Keys, OpenError, VaultEntry};
-pub use record_key::{RecordKey, SEAL_BYTES, SegmentKey};
+pub use record_key::{RecordKey, SegmentKey};
 
 /// Stands for an access token everywhere but in its vault entry: a 128-bit keyed hash, shown as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -32,8 +32,8 @@ const READS: usize = 2;
 /// Batches of reads that all workers together have under way, as long as the store answers quickly: what comes meanwhile goes
 /// together in the next one. Many small batches cost the store and us several times as much.
 const GATHERED: usize = 2;
-/// How long a worker lets reads gather at the most, and so what a busy worker adds to an invalidation that waits to be taken: a
-/// store that is slower, or a cache that hangs, holds up nothing for longer.
+/// How long a worker lets reads gather at the most: a store that is slower holds up nothing for longer, and what fans out is not
+/// held up at all.
 const GATHER: Duration = Duration::from_millis(2);
 
 /// What a worker works with; every worker has the same.
@@ -98,8 +98,13 @@ impl Worker {
 
     /// Safe to cancel.
     async fn take(&self, room: Room) -> (Option<OwnedSemaphorePermit>, Vec<Attempt>) {
-        let permit = tokio::time::timeout(GATHER, self.reads.clone().acquire_owned()).await;
-        (permit.ok().and_then(Result::ok), self.queue.take(room).await)
+        let gathered = tokio::time::timeout(GATHER, self.reads.clone().acquire_owned());
+        let permit = tokio::select! {
+            biased;
+            permit = gathered => permit.ok().and_then(Result::ok),
+            () = self.queue.fan_out_pushed() => None,
+        };
+        (permit, self.queue.take(room).await)
     }
 
     /// `_permit` is given back when it is over.

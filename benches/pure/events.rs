@@ -74,6 +74,14 @@ fn seal_for_the_vault(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| keys.seal(holder, black_box(&entry)));
 }
 
+#[divan::bench]
+fn open_from_the_vault(bencher: Bencher<'_, '_>) {
+    let (keys, token) = (keys(), AccessToken::new("tok-0123456789abcdef0123456789abcdef"));
+    let holder = keys.holder_id(&token);
+    let sealed = keys.seal(holder, &VaultEntry { token, user_id: Some("user-42".into()) });
+    bencher.bench_local(|| keys.open(holder, black_box(&sealed)));
+}
+
 fn keys() -> Keys {
     Keys::derive(&Secret::from_text("a secret for benches, thirty-two bytes or more").unwrap())
 }

@@ -14,7 +14,7 @@ use decache::{
     event::{AccessToken, Entity},
     redis_pool::RedisPool,
     relations::{Member, Recording, Relations, redis::RedisStore},
-    secret::{Keys, Secret, VaultEntry},
+    secret::{HolderId, Keys, Secret, VaultEntry},
 };
 
 use crate::{
@@ -173,8 +173,13 @@ async fn invalidate(service: &Server, client: &reqwest::Client, entities: usize,
 }
 
 /// The same by a client that knows every key: read a bucket and the tokens of who is in it, remove the copies, remove the bucket.
+/// Holders come in the order of their ids, as in the index, and their tokens are those that the service finds in the vault.
 fn by_hand(redis: &Redis, holders: usize, entities: usize) -> f64 {
     let mut raw = Raw::connect(redis.server.port);
+    let keys = keys();
+    let mut ids: Vec<(HolderId, usize)> =
+        (0..holders).map(|n| (keys.holder_id(&AccessToken::new(token(n))), n)).collect();
+    ids.sort_unstable();
     for number in 0..entities {
         fill_cache(redis, holders, number);
         for first in (0..holders).step_by(BUCKET) {
@@ -188,7 +193,7 @@ fn by_hand(redis: &Redis, holders: usize, entities: usize) -> f64 {
     let units: Vec<usize> = (0..holders).step_by(AT_ONCE).collect();
     let pipelines: Vec<Pipeline> = (0..entities)
         .flat_map(|number| units.chunks(UNITS_AT_ONCE).map(move |firsts| (number, firsts)))
-        .map(|(number, firsts)| removal(number, firsts, holders))
+        .map(|(number, firsts)| removal(number, firsts, &ids))
         .collect();
     let began = Instant::now();
     raw.send_each(pipelines.iter());
@@ -199,24 +204,20 @@ fn bucket(entity: usize, first: usize) -> Vec<u8> {
     format!("raw:{{Posts:{entity}}}:h:{}", first / BUCKET).into_bytes()
 }
 
-fn removal(entity: usize, firsts: &[usize], holders: usize) -> Pipeline {
+fn removal(entity: usize, firsts: &[usize], ids: &[(HolderId, usize)]) -> Pipeline {
     let mut pipeline = Pipeline::default();
     for first in firsts {
-        let some: Vec<usize> = (*first..(first + AT_ONCE).min(holders)).collect();
-        let keys = keys_of(
-            b"MGET",
-            some.iter().map(|holder| format!("decache:{{holder:{holder:032x}}}:token").into_bytes()),
-        );
-        let buckets: Vec<Vec<u8>> = some
-            .iter()
-            .filter(|holder| *holder % BUCKET == 0)
-            .map(|holder| bucket(entity, *holder))
-            .collect();
+        let places = *first..(first + AT_ONCE).min(ids.len());
+        let some = &ids[places.clone()];
+        let vault = |(id, _): &(HolderId, usize)| format!("decache:{{holder:{id}}}:token").into_bytes();
+        let keys = keys_of(b"MGET", some.iter().map(vault));
+        let buckets: Vec<Vec<u8>> =
+            places.filter(|place| place % BUCKET == 0).map(|place| bucket(entity, place)).collect();
         for bucket in &buckets {
             pipeline.add(&[b"HGETALL", bucket]);
         }
         add(&mut pipeline, &keys);
-        add(&mut pipeline, &keys_of(b"UNLINK", some.iter().map(|holder| copy(entity, *holder))));
+        add(&mut pipeline, &keys_of(b"UNLINK", some.iter().map(|(_, number)| copy(entity, *number))));
         if !buckets.is_empty() {
             add(&mut pipeline, &keys_of(b"UNLINK", buckets.into_iter()));
         }

@@ -41,16 +41,17 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
         return Ok(true);
     }
     // `stale` first, then the members (DESIGN 7, rule 1).
-    if holds(Clause::StaleBeforeMembers) {
-        mark(hooks, job, resource, fan_out).await?;
-    }
+    let first = match holds(Clause::StaleBeforeMembers) {
+        true => mark(hooks, job, resource, fan_out).await?,
+        false => None,
+    };
     fan_out.begin_turn(resource.recheck.is_none());
     let mut removal = hooks.caches.removal();
     if !resolve::next_page(hooks, &job.entity, resource, &mut removal, fan_out).await? {
         return Ok(false);
     }
     let mut chunk = Chunk { hooks, job, resource, removal };
-    if chunk.remove_some(fan_out).await? {
+    if chunk.remove_some(first, fan_out).await? {
         chunk.finish(fan_out).await?;
         mark(hooks, job, resource, fan_out).await?;
         return Ok(true);
@@ -58,18 +59,30 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
     Ok(false)
 }
 
-/// Writes `stale`, where that has not been done for this fan-out. A recheck does not: another mark would make stale what was
-/// read since the first one.
-async fn mark(hooks: &Hooks, job: &Job, resource: &Resource, fan_out: &mut FanOut) -> Result<(), HookError> {
+/// Writes `stale`, where that has not been done for this fan-out, and where that begins with the first page of members, reads it
+/// in the same round trip. A recheck does not: another mark would make stale what was read since the first one.
+async fn mark(
+    hooks: &Hooks,
+    job: &Job,
+    resource: &Resource,
+    fan_out: &mut FanOut,
+) -> Result<Option<Page>, HookError> {
+    let mut first = None;
     if !fan_out.marked && !job.recheck {
         let skew = if holds(Clause::StaleOutlivesHorizon) { 2 * resource.guard } else { Duration::ZERO };
         let at = job.occurred_at.unwrap_or(job.accepted_at);
         let mark = StaleMark { at, life: resource.horizon + skew };
-        let marked = hooks.relations.invalidate(&job.entity, mark).await;
+        let (relations, entity) = (&hooks.relations, &job.entity);
+        let marked = if fan_out.next() == Position::default() {
+            let marked = relations.invalidate_and_walk(entity, mark, MEMBERS_PER_CHUNK).await;
+            marked.map(|(_, page)| first = Some(page))
+        } else {
+            relations.invalidate(entity, mark).await.map(drop)
+        };
         marked.map_err(|error| hooks.store_failed(error))?;
     }
     fan_out.marked = true;
-    Ok(())
+    Ok(first)
 }
 
 /// What one chunk after the other works with.
@@ -89,10 +102,13 @@ struct Found {
 }
 
 impl Chunk<'_> {
-    /// Removes the members of a turn, a page at a time; each page is read while the one before it is removed. Returns whether
-    /// the lap is complete.
-    async fn remove_some(&mut self, fan_out: &mut FanOut) -> Result<bool, HookError> {
-        let mut found = find(self.hooks, self.job, self.resource, fan_out.next()).await?;
+    /// Removes the members of a turn, a page at a time, the first of which may have been read; each page is read while the one
+    /// before it is removed. Returns whether the lap is complete.
+    async fn remove_some(&mut self, first: Option<Page>, fan_out: &mut FanOut) -> Result<bool, HookError> {
+        let mut found = match first {
+            Some(page) => name(self.hooks, self.job, self.resource, page).await?,
+            None => find(self.hooks, self.job, self.resource, fan_out.next()).await?,
+        };
         for pages_left in (0..CHUNKS_PER_TURN).rev() {
             let ahead = fan_out.ahead(found.page.next).filter(|_| pages_left > 0);
             let (hooks, job, resource) = (self.hooks, self.job, self.resource);
@@ -176,10 +192,14 @@ impl Chunk<'_> {
     }
 }
 
-/// Reads a page of members, and the tokens by which their copies can be named.
+/// Reads a page of members, and what their copies are named.
 async fn find(hooks: &Hooks, job: &Job, resource: &Resource, from: Position) -> Result<Found, HookError> {
     let page = hooks.relations.walk(&job.entity, from, MEMBERS_PER_CHUNK).await;
-    let mut page = page.map_err(|error| hooks.store_failed(error))?;
+    name(hooks, job, resource, page.map_err(|error| hooks.store_failed(error))?).await
+}
+
+/// Finds the tokens of a page's members, and with them their copies' names.
+async fn name(hooks: &Hooks, job: &Job, resource: &Resource, mut page: Page) -> Result<Found, HookError> {
     let holders: Vec<_> = page.held.iter().map(|held| held.member.holder).collect();
     let vault = hooks.relations.vault(&holders).await;
     let vault = vault.map_err(|error| hooks.store_failed(error))?;

@@ -27,6 +27,7 @@ pub struct Queue {
     pub(super) clock: Clock,
     state: Mutex<State>,
     ready: Notify,
+    fan_outs: Notify,
     settled: Notify,
 }
 
@@ -34,7 +35,8 @@ impl Queue {
     /// An empty queue.
     pub fn new(limits: QueueLimits, clock: Clock) -> Self {
         let state = State::new(&limits);
-        Self { limits, clock, state: Mutex::new(state), ready: Notify::new(), settled: Notify::new() }
+        let [ready, fan_outs, settled] = std::array::from_fn(|_| Notify::new());
+        Self { limits, clock, state: Mutex::new(state), ready, fan_outs, settled }
     }
 
     /// Queues jobs, each with the segment that the journal keeps it in, however full the queue is: room was kept for them.
@@ -68,11 +70,18 @@ impl Queue {
     ) -> T {
         let now = self.clock.tick();
         let mut state = self.lock();
-        let push = |(job, kept)| state.push(job, smallvec![kept], now, &self.clock);
+        let mut has_fan_out = false;
+        let push = |(job, kept): (Job, Ref)| {
+            has_fan_out |= job.job_type.fans_out();
+            state.push(job, smallvec![kept], now, &self.clock)
+        };
         let pushed = jobs.into_iter().map(push).collect();
         let result = then(&mut state, pushed);
         drop(state);
         self.ready.notify_one();
+        if has_fan_out {
+            self.fan_outs.notify_one();
+        }
         result
     }
 
@@ -102,6 +111,11 @@ impl Queue {
                 None => woken.await,
             }
         }
+    }
+
+    /// Tells one who waits that a job that fans out was pushed since somebody was told so. Safe to cancel.
+    pub async fn fan_out_pushed(&self) {
+        self.fan_outs.notified().await;
     }
 
     /// Gives a job back. `segment` is where the journal keeps its follow-ups, which are let in however full the queue is;

@@ -54,6 +54,20 @@ pub trait Relations: Send + Sync {
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, StoreError>>;
 
+    /// Writes `stale` as [`Relations::invalidate`] does, and then reads the first page of members as [`Relations::walk`] does:
+    /// in one round trip where a store can.
+    fn invalidate_and_walk<'a>(
+        &'a self,
+        entity: &'a Entity,
+        mark: StaleMark,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<(Stale, Page), StoreError>> {
+        Box::pin(async move {
+            let stale = self.invalidate(entity, mark).await?;
+            Ok((stale, self.walk(entity, Position::default(), limit).await?))
+        })
+    }
+
     /// These members as a walk would find them, in their order; `None` for those that are not there, or no longer.
     fn held<'a>(
         &'a self,

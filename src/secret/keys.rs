@@ -6,13 +6,12 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use chacha20poly1305::{
-    KeyInit, XChaCha20Poly1305, XNonce,
-    aead::{Aead, Payload},
-};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{HolderId, RecordKey, Secret};
+use super::{
+    HolderId, RecordKey, Secret,
+    cipher::{Cipher, SEAL_BYTES},
+};
 use crate::{event::AccessToken, recent::Recent, relations::Sealed};
 
 /// First byte of what [`Keys::seal`] makes: version, nonce (24 bytes), ciphertext, tag (16 bytes).
@@ -125,15 +124,13 @@ impl Keys {
         let mut nonce = [0; NONCE_BYTES];
         let mut hash = blake3::Hasher::new_keyed(&self.nonce);
         hash.update(&holder.0).update(&plain).finalize_xof().fill(&mut nonce);
-        let aad = bound_to(holder);
-        let sealed = self
-            .cipher()
-            .encrypt(&XNonce::from(nonce), Payload { msg: &plain, aad: &aad })
-            .expect("an entry is far below the cipher's 256 GiB, its only limit");
-        let mut bytes = Vec::with_capacity(1 + NONCE_BYTES + sealed.len());
+        let mut bytes = Vec::with_capacity(1 + NONCE_BYTES + plain.len() + SEAL_BYTES);
         bytes.push(VERSION);
         bytes.extend_from_slice(&nonce);
-        bytes.extend_from_slice(&sealed);
+        let from = bytes.len();
+        bytes.extend_from_slice(&plain);
+        let (cipher, rest) = self.cipher(&nonce);
+        cipher.seal(rest, &bound_to(holder), &mut bytes, from);
         Sealed(bytes)
     }
 
@@ -143,16 +140,19 @@ impl Keys {
     /// [`OpenError`]: it is not what was sealed, for whom it was sealed, under this secret.
     pub fn open(&self, holder: HolderId, sealed: &Sealed) -> Result<VaultEntry, OpenError> {
         let rest = sealed.0.strip_prefix(&[VERSION]).ok_or(OpenError::UnknownVersion)?;
-        let (nonce, msg) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(OpenError::NotAuthentic)?;
-        let plain = self
-            .cipher()
-            .decrypt(&XNonce::from(*nonce), Payload { msg, aad: &bound_to(holder) })
-            .map_err(|_| OpenError::NotAuthentic)?;
-        VaultEntry::from_bytes(&Zeroizing::new(plain)).ok_or(OpenError::Malformed)
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(OpenError::NotAuthentic)?;
+        let mut bytes = Zeroizing::new(sealed.to_vec());
+        let (cipher, rest) = self.cipher(nonce);
+        let plain = cipher.open(rest, &bound_to(holder), &mut bytes).ok_or(OpenError::NotAuthentic)?;
+        VaultEntry::from_bytes(plain).ok_or(OpenError::Malformed)
     }
 
-    fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(&self.vault.into())
+    /// What seals and opens under a nonce, and the part of it that is still to be told.
+    fn cipher(&self, nonce: &[u8; NONCE_BYTES]) -> (Cipher, [u8; 8]) {
+        let (mut first, mut rest) = ([0; 16], [0; 8]);
+        first.copy_from_slice(&nonce[..16]);
+        rest.copy_from_slice(&nonce[16..]);
+        (Cipher::new(&self.vault, first), rest)
     }
 }
 

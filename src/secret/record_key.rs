@@ -1,11 +1,8 @@
 //! The key that journal records are sealed with.
 
-use chacha20::hchacha;
-use chacha20poly1305::{
-    ChaCha20Poly1305, KeyInit,
-    aead::{Aead, AeadInOut, Payload},
-};
 use zeroize::Zeroizing;
+
+use super::cipher::Cipher;
 
 /// Seals and opens records of a journal. It does not print.
 #[derive(Clone)]
@@ -13,10 +10,7 @@ pub struct RecordKey(Zeroizing<[u8; 32]>);
 
 /// What seals and opens the records of one part of a journal, by their numbers. It does not print.
 #[derive(Clone)]
-pub struct SegmentKey(ChaCha20Poly1305);
-
-/// Bytes that sealing adds.
-pub const SEAL_BYTES: usize = 16;
+pub struct SegmentKey(Cipher);
 
 impl RecordKey {
     pub(super) fn new(key: [u8; 32]) -> Self {
@@ -26,39 +20,28 @@ impl RecordKey {
     /// The key of a part whose random number is this. With it a record is sealed as XChaCha20-Poly1305 seals it whose nonce
     /// is that number and the record's own; what the two have in common is reckoned once.
     pub fn of_segment(&self, nonce: [u8; 16]) -> SegmentKey {
-        let key =
-            Zeroizing::new(<[u8; 32]>::from(hchacha::<chacha20::R20>(&(*self.0).into(), &nonce.into())));
-        SegmentKey(ChaCha20Poly1305::new(&(*key).into()))
+        SegmentKey(Cipher::new(&self.0, nonce))
     }
 }
 
 impl SegmentKey {
     /// Seals in its place what stands in `out` from `from` on. No number may be used twice.
     pub fn seal(&self, number: u64, out: &mut Vec<u8>, from: usize) {
-        let plain = &mut out[from..];
-        let tag = self
-            .0
-            .encrypt_inout_detached(&nonce_of(number).into(), &[], plain.into())
-            .expect("a record is far below the cipher's 256 GiB, its only limit");
-        out.extend_from_slice(&tag);
+        self.0.seal(number.to_le_bytes(), &[], out, from);
     }
 
     /// Opens a record; `None` where it was altered or sealed under another secret.
     pub fn open(&self, number: u64, sealed: &[u8]) -> Option<Vec<u8>> {
-        self.0.decrypt(&nonce_of(number).into(), Payload::from(sealed)).ok()
+        let mut record = sealed.to_vec();
+        let length = self.0.open(number.to_le_bytes(), &[], &mut record)?.len();
+        record.truncate(length);
+        Some(record)
     }
-}
-
-/// The rest of XChaCha20-Poly1305's nonce, as the inner cipher takes it.
-fn nonce_of(number: u64) -> [u8; 12] {
-    let mut nonce = [0; 12];
-    nonce[4..].copy_from_slice(&number.to_le_bytes());
-    nonce
 }
 
 #[cfg(test)]
 mod tests {
-    use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+    use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce, aead::Aead};
 
     use super::*;
 

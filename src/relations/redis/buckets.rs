@@ -98,37 +98,38 @@ impl RedisStore {
         from: Position,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        let mut page = self.walk_page(entity, from, limit).await?;
-        // A stretch of empty buckets is no page.
+        let walked = self.call(self.walk_call(entity, from, limit)).await?;
+        self.page_from(entity, from, limit, walked).await
+    }
+
+    /// Reads whole buckets from a position on.
+    pub(super) fn walk_call(&self, entity: &Entity, from: Position, limit: usize) -> redis::Cmd {
+        reading(self.entity_call(Script::Walk, entity), from, limit)
+    }
+
+    /// The page that such a call has found. A stretch of empty buckets is no page, so that is walked over.
+    pub(super) async fn page_from(
+        &self,
+        entity: &Entity,
+        from: Position,
+        limit: usize,
+        walked: Vec<Value>,
+    ) -> Result<Page, StoreError> {
+        let mut page = page_of(Buckets::from_answer(walked)?, from)?;
         while let (true, Some(next)) = (page.held.is_empty(), page.next) {
-            page = self.walk_page(entity, next, limit).await?;
+            let walked = self.call(self.walk_call(entity, next, limit)).await?;
+            page = page_of(Buckets::from_answer(walked)?, next)?;
         }
         Ok(page)
     }
 
-    async fn walk_page(&self, entity: &Entity, from: Position, limit: usize) -> Result<Page, StoreError> {
-        let call = self.entity_call(Script::Walk, entity);
-        let buckets = self.read_buckets(call, from, limit).await?;
-        let mut held = Vec::with_capacity(limit);
-        for (field, value) in buckets.living() {
-            let member = Member::from_field(field).ok_or(StoreError::Unreadable("member"))?;
-            // A bucket may hold what stands before the position.
-            if member.position() >= from {
-                held.push(held_as(member, value, buckets.now_stamp));
-            }
-        }
-        sort(&mut held);
-        Ok(Page { next: buckets.next, read: buckets.into_read(held.len()), held })
-    }
-
     pub(super) async fn read_buckets(
         &self,
-        mut call: redis::Cmd,
+        call: redis::Cmd,
         from: Position,
         limit: usize,
     ) -> Result<Buckets, StoreError> {
-        call.arg(from.0).arg(limit).arg(BUCKETS_PER_CALL);
-        Buckets::from_answer(self.call(call).await?)
+        Buckets::from_answer(self.call(reading(call, from, limit)).await?)
     }
 
     /// A bucket that is as it was read goes as a whole: a comparison of all of its members with their stamps, in one step
@@ -166,6 +167,25 @@ impl RedisStore {
         let dropped = page.held.len() - members.len();
         Ok(dropped + self.forget_members(entity, &members, linger).await?)
     }
+}
+
+/// A call of a script that reads buckets, with where it begins and how much is enough.
+fn reading(mut call: redis::Cmd, from: Position, limit: usize) -> redis::Cmd {
+    call.arg(from.0).arg(limit).arg(BUCKETS_PER_CALL);
+    call
+}
+
+fn page_of(buckets: Buckets, from: Position) -> Result<Page, StoreError> {
+    let mut held = Vec::new();
+    for (field, value) in buckets.living() {
+        let member = Member::from_field(field).ok_or(StoreError::Unreadable("member"))?;
+        // A bucket may hold what stands before the position.
+        if member.position() >= from {
+            held.push(held_as(member, value, buckets.now_stamp));
+        }
+    }
+    sort(&mut held);
+    Ok(Page { next: buckets.next, read: buckets.into_read(held.len()), held })
 }
 
 /// In the order of (position, member). A member that is no variant stands where its holder's id says.

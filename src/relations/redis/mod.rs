@@ -118,10 +118,21 @@ impl RedisStore {
         Ok(self.query::<Vec<usize>>(pipeline).await?.into_iter().sum())
     }
 
-    async fn mark(&self, mut call: redis::Cmd, mark: StaleMark) -> Result<Stale, StoreError> {
-        call.arg(mark.at.0).arg(u64::try_from(mark.life.as_millis()).unwrap_or(u64::MAX));
-        let (at, generation): (u64, u64) = self.call(call).await?;
-        Ok(Stale { at: Timestamp(at), generation })
+    async fn mark(&self, call: redis::Cmd, mark: StaleMark) -> Result<Stale, StoreError> {
+        Ok(stale(self.call(with_mark(call, mark)).await?))
+    }
+
+    async fn mark_and_walk(
+        &self,
+        entity: &Entity,
+        mark: StaleMark,
+        limit: usize,
+    ) -> Result<(Stale, Page), StoreError> {
+        let mut pipeline = redis::pipe();
+        pipeline.add_command(with_mark(self.entity_call(Script::Invalidate, entity), mark));
+        pipeline.add_command(self.walk_call(entity, Position::default(), limit));
+        let (marked, walked) = self.query(pipeline).await?;
+        Ok((stale(marked), self.page_from(entity, Position::default(), limit, walked).await?))
     }
 
     async fn claim_for(&self, fingerprint: &str) -> Result<(), ClaimError> {
@@ -159,6 +170,15 @@ impl Relations for RedisStore {
         mark: StaleMark,
     ) -> BoxFuture<'a, Result<Stale, StoreError>> {
         Box::pin(self.mark(self.entity_call(Script::Invalidate, entity), mark))
+    }
+
+    fn invalidate_and_walk<'a>(
+        &'a self,
+        entity: &'a Entity,
+        mark: StaleMark,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<(Stale, Page), StoreError>> {
+        Box::pin(self.mark_and_walk(entity, mark, limit))
     }
 
     fn staleness<'a>(&'a self, entity: &'a Entity) -> BoxFuture<'a, Result<Staleness, StoreError>> {
@@ -341,6 +361,17 @@ fn staleness(record: Option<&str>, now: u64) -> Result<Staleness, StoreError> {
 fn read_value(value: Option<Value>) -> Result<u64, StoreError> {
     let bytes: Vec<u8> = read(value)?;
     Ok(u64::from_be_bytes(bytes.try_into().map_err(|_| StoreError::Unreadable("member"))?))
+}
+
+/// A call of a script that writes `stale`, with what it is to write.
+fn with_mark(mut call: redis::Cmd, mark: StaleMark) -> redis::Cmd {
+    call.arg(mark.at.0).arg(u64::try_from(mark.life.as_millis()).unwrap_or(u64::MAX));
+    call
+}
+
+/// What such a script answers.
+fn stale((at, generation): (u64, u64)) -> Stale {
+    Stale { at: Timestamp(at), generation }
 }
 
 /// A time to linger, as scripts count it.

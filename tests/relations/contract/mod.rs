@@ -47,6 +47,7 @@ macro_rules! sentences {
             removing: compacting_an_emptied_entity_keeps_it_right,
             staleness: an_entity_that_was_never_invalidated_is_not_stale,
             staleness: a_recording_after_an_invalidation_finds_it,
+            staleness: an_invalidation_may_find_the_first_page_at_once,
             staleness: stale_never_moves_backwards,
             staleness: a_dead_stale_is_none,
             staleness: a_later_mark_with_a_shorter_life_does_not_shorten_stale,

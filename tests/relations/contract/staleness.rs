@@ -20,6 +20,22 @@ pub(crate) async fn a_recording_after_an_invalidation_finds_it(store: &dyn Relat
     assert_eq!(record_living(store, &post("43"), &member(1)).await.stale, None);
 }
 
+pub(crate) async fn an_invalidation_may_find_the_first_page_at_once(store: &dyn Relations) {
+    let (entity, at) = (post("42"), now());
+    let (stale, page) = store.invalidate_and_walk(&entity, mark(at), 10).await.unwrap();
+    assert_eq!((stale.at, page.held, page.next), (at, Vec::new(), None));
+    record_all(store, &entity, (0..1_000).map(member)).await;
+    let (later, page) = store.invalidate_and_walk(&entity, mark(at.before(HOUR)), 10).await.unwrap();
+    assert_eq!(later.at, at, "it never moves backwards");
+    assert!(later.generation > stale.generation);
+    assert_eq!(store.staleness(&entity).await.unwrap().stale, Some(later));
+    let walked = store.walk(&entity, Position(0), 10).await.unwrap();
+    let members = |held: &[Held]| held.iter().map(|held| held.member.clone()).collect::<Vec<_>>();
+    assert!(!page.held.is_empty() && page.next.is_some());
+    assert_eq!((members(&page.held), page.next), (members(&walked.held), walked.next));
+    assert_eq!(store.forget_page(&entity, &page, Duration::ZERO).await.unwrap(), page.held.len());
+}
+
 pub(crate) async fn stale_never_moves_backwards(store: &dyn Relations) {
     let (entity, at) = (post("42"), now());
     let first = store.invalidate(&entity, mark(at)).await.unwrap();
