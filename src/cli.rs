@@ -36,10 +36,12 @@ mod completions;
 mod dead;
 mod demo;
 mod explain;
+mod holder;
 mod holders;
 mod invalidate;
 mod pages;
 mod reconcile;
+mod removal;
 mod service;
 mod status;
 mod table;
@@ -63,8 +65,12 @@ enum Command {
     Healthcheck,
     /// Asks a running service who holds an entity.
     Holders(Asking<holders::Options>),
+    /// Asks a running service what a holder holds, by its id or by its access token.
+    Holder(Asking<holder::Options>),
     /// Has a running service remove every copy of entities.
     Invalidate(Asking<invalidate::Options>),
+    /// Has a running service remove every copy that a holder has, as a logout does.
+    Revoke(Asking<holder::Revoke>),
     /// Lists the dead letters of a running service, tries them again or discards them.
     Dead(Asking<dead::Options>),
     /// Asks a running service how it is and what waits; exits with 1 where it takes no events.
@@ -113,7 +119,9 @@ impl Cli {
             Command::HashKey => print_hash(),
             Command::Healthcheck => healthcheck(&load(config)?),
             Command::Holders(it) => it.ask(config, holders::run),
+            Command::Holder(it) => it.ask(config, holder::run),
             Command::Invalidate(it) => it.ask(config, invalidate::run),
+            Command::Revoke(it) => it.ask(config, holder::revoke),
             Command::Dead(it) => it.ask(config, dead::run),
             Command::Status(it) => it.ask(config, status::run),
             Command::Completions(options) => completions::run(&options),

@@ -61,7 +61,16 @@ impl AccessToken {
     /// The longest token that is taken: a JWT with many claims fits.
     pub const MAX_BYTES: usize = 8 * 1024;
 
-    /// Takes a token as it is. Events are checked by [`Event::parse`]; this is for tokens that come out of the vault.
+    /// Checks a token as those of events are.
+    ///
+    /// # Errors
+    /// As [`Event::parse`] for its `access_token`.
+    pub fn parse(token: String) -> Result<Self, EventError> {
+        field::access_token("access_token", token.into())
+    }
+
+    /// Takes a token as it is. Others are checked by [`Event::parse`] or [`AccessToken::parse`]; this is for tokens that come
+    /// out of the vault.
     pub fn new(token: impl Into<Box<str>>) -> Self {
         Self(token.into())
     }

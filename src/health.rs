@@ -81,12 +81,7 @@ impl Health {
             state.unwritable.as_deref().map(|detail| reason("journal", detail)),
         ];
         let mut reasons: Vec<Reason> = closed.into_iter().flatten().collect();
-        let suspended = (suspended > 0).then(|| {
-            reason(
-                "invalidations",
-                &format!("{suspended} wait to be tried again, evictions included: the promise is suspended for them"),
-            )
-        });
+        let suspended = (suspended > 0).then(|| reason("invalidations", &suspension(suspended)));
         let wrong: Vec<Reason> = state.reasons.iter().cloned().chain(suspended).collect();
         let status = match (reasons.is_empty(), wrong.is_empty()) {
             (false, _) => Status::Unavailable,
@@ -170,6 +165,11 @@ impl Health {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+fn suspension(suspended: usize) -> String {
+    let (waits, them) = if suspended == 1 { ("waits", "it") } else { ("wait", "them") };
+    format!("{suspended} {waits} to be tried again, evictions included: the promise is suspended for {them}")
 }
 
 fn reason(component: &str, detail: &str) -> Reason {

@@ -18,26 +18,26 @@
     fresh.querySelectorAll(".scroll").forEach((box, at) => { box.scrollLeft = left[at] || 0; });
   };
 
+  // What is shown may be old: the next answer puts the status right.
+  const tell = (kind, word) => {
+    const status = document.querySelector("#status .badge");
+    if (status) { status.className = "badge " + kind; status.textContent = word; }
+  };
+
   const refresh = async () => {
     const regions = document.querySelectorAll("[data-live]");
     if (document.hidden || regions.length === 0) return;
     try {
       const answer = await fetch(location.href);
       if (answer.redirected) return location.reload();
-      if (!answer.ok) return;
+      if (!answer.ok) return tell("warn", "not up to date");
       const page = await parsed(answer);
       for (const region of regions) {
         const fresh = page.getElementById(region.id);
         if (fresh && !isUsed(region)) replace(region, document.adoptNode(fresh));
       }
-      document.documentElement.classList.remove("away");
     } catch {
-      document.documentElement.classList.add("away");
-      const status = document.querySelector("#status .badge");
-      if (status) {
-        status.className = "badge bad";
-        status.textContent = "no answer";
-      }
+      tell("bad", "no answer");
     }
   };
   setInterval(refresh, EVERY);
@@ -70,11 +70,14 @@
     const show = (told) => {
       const row = document.getElementById("event").content.cloneNode(true);
       const [time, does, about, removed, absent, holders] = row.querySelectorAll("td");
-      time.firstElementChild.textContent = time.firstElementChild.dateTime = told.finished_at;
+      time.firstElementChild.dateTime = told.finished_at;
+      time.firstElementChild.textContent = told.finished_at.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
       does.textContent = told.job_type + (told.recheck ? ", again" : "");
       const link = about.firstElementChild;
       const of = (name) => encodeURIComponent(told[name]);
-      link.textContent = told.holder || told.resource_type + " " + told.entity_id;
+      const name = document.createElement(told.holder ? "code" : "b");
+      name.textContent = told.holder || told.entity_id;
+      link.append(told.holder ? "" : told.resource_type + " ", name);
       link.href = told.holder
         ? "/console/holder?holder=" + of("holder")
         : "/console/entity?resource_type=" + of("resource_type") + "&entity_id=" + of("entity_id");

@@ -8,6 +8,12 @@
 mod events;
 mod queue;
 
+use mimalloc::MiMalloc;
+
+/// The service's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() {
     divan::main();
 }

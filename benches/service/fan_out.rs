@@ -32,6 +32,8 @@ const BUCKET: usize = 100;
 /// Keys of one UNLINK, and of one MGET.
 const AT_ONCE: usize = 128;
 const UNITS_AT_ONCE: usize = 8;
+/// Holders whose tokens the service remembers: it does not read them from the vault a second time, so nobody has to.
+const REMEMBERED: usize = 32 * 1024;
 
 /// Rows 5 and 6.
 pub(crate) async fn rows(settings: &Settings, cores: Cores) -> Vec<Row> {
@@ -173,7 +175,8 @@ async fn invalidate(service: &Server, client: &reqwest::Client, entities: usize,
 }
 
 /// The same by a client that knows every key: read a bucket and the tokens of who is in it, remove the copies, remove the bucket.
-/// Holders come in the order of their ids, as in the index, and their tokens are those that the service finds in the vault.
+/// Holders come in the order of their ids, as in the index, and their tokens are those that the service finds in the vault, where
+/// it looks.
 fn by_hand(redis: &Redis, holders: usize, entities: usize) -> f64 {
     let mut raw = Raw::connect(redis.server.port);
     let keys = keys();
@@ -216,7 +219,9 @@ fn removal(entity: usize, firsts: &[usize], ids: &[(HolderId, usize)]) -> Pipeli
         for bucket in &buckets {
             pipeline.add(&[b"HGETALL", bucket]);
         }
-        add(&mut pipeline, &keys);
+        if ids.len() > REMEMBERED {
+            add(&mut pipeline, &keys);
+        }
         add(&mut pipeline, &keys_of(b"UNLINK", some.iter().map(|(_, number)| copy(entity, *number))));
         if !buckets.is_empty() {
             add(&mut pipeline, &keys_of(b"UNLINK", buckets.into_iter()));

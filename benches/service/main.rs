@@ -17,6 +17,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use mimalloc::MiMalloc;
 
 mod bare;
 mod events;
@@ -48,6 +49,10 @@ mod sustained;
 use machine::Cores;
 use report::Report;
 use stats::Row;
+
+/// The service's, so that limits and what is measured in this process have no other.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
 struct Arguments {

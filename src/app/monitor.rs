@@ -76,7 +76,10 @@ async fn look(parts: &Parts, owed_since: &mut OwedSince) {
         for (name, trouble) in pinged {
             let owes = owed.get_key_value(name).map(|(name, owed)| {
                 let since = owed_since.entry(name.clone()).or_insert_with(|| parts.clock.now());
-                format!("{} jobs wait for it since {since}", owed.jobs)
+                match owed.jobs {
+                    1 => format!("1 job waits for it since {since}"),
+                    jobs => format!("{jobs} jobs wait for it since {since}"),
+                }
             });
             let trouble = trouble.map(|error| error.to_string());
             let regard = hooks.caches.regarded(name).and_then(tell_regard);
@@ -111,7 +114,13 @@ fn tell_regard(regard: Regard) -> Option<&'static str> {
 /// Jobs that nobody can do until somebody configures what their copies are called.
 fn tell_resources(parts: &Parts) {
     let types = parts.queue.without_resource();
-    let told: Vec<String> = types.iter().map(|(name, jobs)| format!("{name} ({jobs} jobs)")).collect();
+    let told: Vec<String> = types
+        .iter()
+        .map(|(name, jobs)| match jobs {
+            1 => format!("{name} (1 job)"),
+            jobs => format!("{name} ({jobs} jobs)"),
+        })
+        .collect();
     let detail =
         format!("no entry in resources, so nobody knows the keys of copies, for {}", told.join(", "));
     parts.health.tell("resources", (!told.is_empty()).then_some(detail));

@@ -66,7 +66,10 @@ impl Reloader {
             config: loaded.config.clone(),
             written: loaded.source.written().clone(),
             generation: 1,
-            entry: Entry::new(Auth::new(loaded.config.auth.keys.clone())),
+            entry: Entry::new(
+                Auth::new(loaded.config.auth.keys.clone())
+                    .by_any_name(loaded.config.server.allow_unauthenticated),
+            ),
         };
         reloader.tell_what_runs();
         reloader

@@ -42,7 +42,7 @@ struct Page {
     next: Option<String>,
 }
 
-/// Asks for pages of `path`, which has a query already, until there are enough.
+/// Asks for pages of `path`, which may have a query, until there are enough.
 ///
 /// # Errors
 /// As [`Service::ask`].
@@ -51,7 +51,8 @@ pub(super) async fn list(service: &Service, path: &str, paging: &Paging) -> anyh
     loop {
         let wanted = (paging.limit - listed.items.len()).min(PAGE);
         let cursor = listed.next.as_deref().map(|next| format!("&cursor={}", encoded(next)));
-        let page = format!("{path}&limit={wanted}{}", cursor.unwrap_or_default());
+        let sign = if path.contains('?') { '&' } else { '?' };
+        let page = format!("{path}{sign}limit={wanted}{}", cursor.unwrap_or_default());
         let page: Page = service.get(&page).await?;
         // No page is longer than was asked for, so this ends; an empty one may still have another after it.
         let items = page.items.len();

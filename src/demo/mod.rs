@@ -115,8 +115,10 @@ fn told(console: &str, api: SocketAddr, file: &Path, faults: bool) -> Vec<String
     let mut lines = vec![
         format!("listening on {console}"),
         String::new(),
-        format!("  Open {console}/ and look at it live: some thirty users read and edit posts at"),
-        format!("  http://{api}/posts/1?access_token=tok-ada"),
+        format!(
+            "  Open {console}/ and watch: some thirty users read and edit posts of a small API, which caches"
+        ),
+        format!("  each of them their own copy: curl 'http://{api}/posts/1?access_token=tok-ada'"),
         String::new(),
         "  Try this:".to_owned(),
         "  - Entity: look up Posts 1. Who holds a copy, and until when?".to_owned(),
@@ -126,7 +128,7 @@ fn told(console: &str, api: SocketAddr, file: &Path, faults: bool) -> Vec<String
         format!("  - Edit {}: Configuration shows what comes of it.", file.display()),
     ];
     lines.push(match faults {
-        true => "  - Wait: every other minute the cache goes away for a while. Overview and Health say so, Jobs what waits.".to_owned(),
+        true => "  - Wait: after 40 seconds, and every 70 from then on, the cache is away for 30. Overview and Health say so, and Jobs what waits.".to_owned(),
         false => "  - With --faults the cache goes away from time to time.".to_owned(),
     });
     lines.extend([String::new(), "  Ctrl-C ends it, and leaves nothing behind.".to_owned()]);

@@ -201,7 +201,7 @@ async fn find(hooks: &Hooks, job: &Job, resource: &Resource, from: Position) -> 
 /// Finds the tokens of a page's members, and with them their copies' names.
 async fn name(hooks: &Hooks, job: &Job, resource: &Resource, mut page: Page) -> Result<Found, HookError> {
     let holders: Vec<_> = page.held.iter().map(|held| held.member.holder).collect();
-    let vault = hooks.relations.vault(&holders).await;
+    let vault = hooks.relations.tokens(&holders).await;
     let vault = vault.map_err(|error| hooks.store_failed(error))?;
     let now = hooks.clock.now();
     let (mut copies, all) = (CopyList::default(), page.held.len());

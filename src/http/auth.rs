@@ -15,16 +15,19 @@ use super::{
     log::KeyName,
     problem::{Kind, Problem},
     rate::{Left, Meter},
+    site::{Site, is_asked_by_a_domain, site},
 };
 use crate::{
     clock::Tick,
     config::auth::{ApiKey, KeyHash, Scope},
 };
 
-/// The keys that are known. Without any, everything is open.
+/// The keys that are known. Without any, everything is open, but not to pages of other sites.
 #[derive(Clone, Debug, Default)]
 pub struct Auth {
     keys: Vec<Known>,
+    /// Whether, without keys, we are asked by whatever name.
+    by_any_name: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -38,12 +41,17 @@ impl Auth {
     /// Asks for one of these keys; for none where there are none.
     pub fn new(keys: Vec<ApiKey>) -> Self {
         let known = |key: ApiKey| Known { meter: key.rate.map(|rate| Arc::new(Meter::new(rate))), key };
-        Self { keys: keys.into_iter().map(known).collect() }
+        Self { keys: keys.into_iter().map(known).collect(), by_any_name: false }
+    }
+
+    /// Whether, without keys, we are asked by whatever name: else by an address or a name of the local network only.
+    pub fn by_any_name(self, by_any_name: bool) -> Self {
+        Self { by_any_name, ..self }
     }
 
     /// Asks for one of these keys from now on. One that was there with the same rate goes on from what it has left.
     pub fn succeeded_by(&self, keys: Vec<ApiKey>) -> Self {
-        let mut auth = Self::new(keys);
+        let mut auth = Self::new(keys).by_any_name(self.by_any_name);
         for known in &mut auth.keys {
             let same = |old: &&Known| old.key.hash == known.key.hash && old.key.rate == known.key.rate;
             if let Some(before) = self.keys.iter().find(same) {
@@ -56,7 +64,7 @@ impl Auth {
     /// Finds out whether a request with these headers may do what `scope` is for, and by whose key.
     fn check(&self, headers: &HeaderMap, scope: Scope) -> Result<Option<&Known>, Problem> {
         if self.keys.is_empty() {
-            return Ok(None);
+            return self.check_stranger(headers).map(|()| None);
         }
         let offered = bearer(headers).ok_or_else(|| {
             let detail = "send one `Authorization: Bearer <key>` header";
@@ -72,6 +80,22 @@ impl Auth {
             return Err(challenge(Kind::Forbidden, detail, error));
         }
         Ok(Some(known))
+    }
+
+    /// Whoever reaches us may do everything, and so might any page that a browser on this machine has open.
+    fn check_stranger(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let detail = match site(headers) {
+            Site::Other | Site::Hidden => {
+                "no API keys are configured, so pages of other sites are refused: ask from a program, or configure auth.keys"
+            }
+            Site::Own | Site::Typed | Site::Untold if !self.by_any_name && is_asked_by_a_domain(headers) => {
+                "no API keys are configured, so the service is not asked by a name that may be anybody's: use its address or \
+                 localhost, configure auth.keys, or set server.allow_unauthenticated: true where something else keeps \
+                 strangers out"
+            }
+            Site::Own | Site::Typed | Site::Untold => return Ok(()),
+        };
+        Err(Problem::new(Kind::OtherSite, detail))
     }
 
     /// Whether nobody has to say who they are.
@@ -209,8 +233,58 @@ mod tests {
         assert!(before.succeeded_by(vec![key(2)]).keys[0].count(Tick::default()).is_ok());
     }
 
+    fn named(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)))
+            .collect()
+    }
+
     #[test]
-    fn without_keys_everything_is_open() {
-        assert!(Auth::default().check(&headers(&[]), Scope::Admin).is_ok());
+    fn without_keys_everything_is_open_to_programs_and_to_our_own_pages() {
+        for own in [
+            vec![],
+            vec![("host", "127.0.0.1:8080")],
+            vec![("host", "decache:8080")],
+            vec![("host", "localhost:8080"), ("origin", "http://localhost:8080")],
+            vec![
+                ("host", "localhost:8080"),
+                ("sec-fetch-site", "same-origin"),
+                ("origin", "https://behind.a.proxy"),
+            ],
+            vec![("host", "localhost:8080"), ("sec-fetch-site", "none")],
+        ] {
+            assert!(Auth::default().check(&named(&own), Scope::Admin).is_ok(), "{own:?}");
+        }
+    }
+
+    #[test]
+    fn without_keys_a_page_of_another_site_does_nothing_even_by_a_name_that_leads_to_us() {
+        let pages = [
+            vec![("host", "127.0.0.1:8080"), ("sec-fetch-site", "cross-site")],
+            vec![
+                ("host", "localhost:8080"),
+                ("sec-fetch-site", "same-site"),
+                ("origin", "http://localhost:3000"),
+            ],
+            vec![("host", "localhost:8080"), ("origin", "http://evil.example")],
+            vec![("host", "localhost:8080"), ("origin", "null")],
+        ];
+        let rebound = vec![("host", "evil.example:8080"), ("origin", "http://evil.example:8080")];
+        let (strict, lax) = (Auth::default(), Auth::default().by_any_name(true));
+        for page in &pages {
+            assert!(strict.check(&named(page), Scope::Read).is_err(), "{page:?}");
+            assert!(lax.check(&named(page), Scope::Read).is_err(), "{page:?}");
+        }
+        assert!(strict.check(&named(&rebound), Scope::Read).is_err());
+        assert!(strict.succeeded_by(vec![]).check(&named(&rebound[..1]), Scope::Read).is_err());
+        assert!(
+            lax.succeeded_by(vec![]).check(&named(&rebound), Scope::Read).is_ok(),
+            "something else keeps strangers out"
+        );
+        assert!(
+            auth().check(&named(&rebound), Scope::Read).unwrap_err().told().1.contains("key"),
+            "keys decide where there are any"
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use axum::{
     extract::{Path, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, header},
-    response::Response,
+    response::{Redirect, Response},
 };
 
 use super::{
@@ -41,6 +41,11 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 /// The page.
 pub(super) async fn page(headers: HeaderMap) -> Response {
     confined(FILES[0].answer(&headers))
+}
+
+/// Leads to the page. Relative, for a proxy may have put something before our paths.
+pub(super) async fn without_slash() -> Redirect {
+    Redirect::permanent("../docs")
 }
 
 /// What the page loads.

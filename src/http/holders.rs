@@ -70,10 +70,8 @@ pub(super) async fn lookup(
     body: JsonBody,
 ) -> Result<Json<LookupAnswer>, Problem> {
     let LookupRequest { access_token: token } = body.parse(SHAPE)?;
-    if !(1..=AccessToken::MAX_BYTES).contains(&token.len()) {
-        let detail = format!("`access_token` has to be 1 to {} bytes", AccessToken::MAX_BYTES);
-        return Err(Problem::new(Kind::InvalidBody, detail));
-    }
-    let holder = service.lookup.holder_id(&AccessToken::new(token));
+    let token =
+        AccessToken::parse(token).map_err(|error| Problem::new(Kind::InvalidBody, error.to_string()))?;
+    let holder = service.lookup.holder_id(&token);
     Ok(Json(LookupAnswer { holder: holder.to_string() }))
 }

@@ -1,6 +1,6 @@
 //! A span and a line per request. They name the matched path, never the URL: ids and tokens may stand in that.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -53,11 +53,16 @@ pub(super) async fn request(State(service): State<Arc<Service>>, request: Reques
     let duration = service.clock.tick().since(began);
     let span =
         if is_quiet && !response.status().is_success() { named_later(named(), &response) } else { span };
-    span.in_scope(|| report(route, &response, duration.as_secs_f64() * 1000.0));
+    span.in_scope(|| report(route, &response, milliseconds(duration)));
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+/// To the microsecond: what the clock tells.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// A span of a request that was refused after all.

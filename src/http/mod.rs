@@ -51,6 +51,7 @@ mod reading;
 mod reconciliations;
 mod router;
 mod serve;
+mod site;
 mod stream;
 mod target;
 mod transport;

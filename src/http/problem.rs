@@ -26,6 +26,7 @@ pub(super) enum Kind {
     InvalidCursor,
     Unauthorized,
     Forbidden,
+    OtherSite,
     UnknownRoute,
     UnknownJob,
     NoReconciliation,
@@ -51,12 +52,13 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 27] = [
+    const ALL: [Self; 28] = [
         Self::InvalidBody,
         Self::InvalidParameter,
         Self::InvalidCursor,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::OtherSite,
         Self::UnknownRoute,
         Self::UnknownJob,
         Self::NoReconciliation,
@@ -88,6 +90,7 @@ impl Kind {
             Self::InvalidCursor => (400, "invalid-cursor", "The cursor is not one of ours"),
             Self::Unauthorized => (401, "unauthorized", "A valid API key is needed"),
             Self::Forbidden => (403, "forbidden", "The API key's scopes do not allow this"),
+            Self::OtherSite => (403, "other-site", "Another site's page or name is not let in without a key"),
             Self::UnknownRoute => (404, "unknown-route", "No such route"),
             Self::UnknownJob => (404, "unknown-job", "No such job"),
             Self::NoReconciliation => (404, "no-reconciliation", "There was no reconciliation"),

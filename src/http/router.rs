@@ -96,6 +96,7 @@ pub fn router(service: Arc<Service>) -> Router {
         );
     }
     router
+        .route("/docs/", routing::get(docs::without_slash))
         .merge(console::router())
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)

@@ -114,6 +114,12 @@ impl Ended {
         self.finished.after(after).map(|(view, ())| view)
     }
 
+    /// Up to `limit` of those of one state, with ids before this one, the greatest first.
+    pub(super) fn last(&self, state: JobState, before: Option<JobId>, limit: usize) -> Vec<JobView> {
+        let views = self.finished.before(before).map(|(view, ())| view);
+        views.filter(|view| view.state == state).take(limit).cloned().collect()
+    }
+
     #[cfg(test)]
     pub(super) fn watchers(&self) -> usize {
         self.watches.values().map(Vec::len).sum()

@@ -1,6 +1,6 @@
 //! Jobs by what is asked of them, for people who look for one. The queue may be long: it is locked for so many jobs at a time.
 
-use super::{JobView, Queue, entry::Entry};
+use super::{JobState, JobView, Queue, entry::Entry};
 use crate::{
     event::Entity,
     job::{JobId, JobType},
@@ -46,6 +46,11 @@ impl Queue {
     /// Up to `limit` jobs with ids after `after` that have failed and are to be tried again, oldest first.
     pub fn failing(&self, after: Option<JobId>, limit: usize) -> Vec<JobView> {
         self.find(after, limit, |entry| entry.failures() > 0)
+    }
+
+    /// Up to `limit` finished jobs of one state with ids before `before`, newest first; dead letters are none of them.
+    pub fn last_ended(&self, state: JobState, before: Option<JobId>, limit: usize) -> Vec<JobView> {
+        self.lock().ended.last(state, before, limit)
     }
 
     fn find(
@@ -107,7 +112,7 @@ mod tests {
         caches::WaitsFor,
         clock::{Clock, Tick, Timestamp},
         job::{Cause, Job, JobKey},
-        queue::{Aging, JobState, Outcome, QueueLimits, RetryPolicy, Room},
+        queue::{Aging, Outcome, QueueLimits, RetryPolicy, Room},
     };
 
     fn job(n: u64, job_type: JobType, resource_type: &str, id: &str) -> Job {
@@ -161,6 +166,18 @@ mod tests {
         assert_eq!(queue.about(&revocation.entity, true, 10).alive[0].id, revocation.id);
         assert_eq!(queue.failing(None, 10).iter().map(|view| view.id).collect::<Vec<_>>(), [second]);
         assert!(queue.failing(Some(second), 10).is_empty());
+        assert_eq!(states(&queue.last_ended(JobState::Done, None, 10)), [(first, JobState::Done)]);
+        for id in queue.push([(job(6, JobType::Revoke, "Posts", "43"), 0)]).iter().map(|pushed| pushed.id) {
+            for attempt in queue.take(Room { jobs: 9, fan_outs: 9 }).await {
+                let done = Outcome::Done { fan_out: None, follow_ups: Vec::new() };
+                queue.settle(attempt.job.id, done, 0, 0.0);
+            }
+            let last = queue.last_ended(JobState::Done, None, 2);
+            assert_eq!((last[0].id, last.len()), (id, 2), "the last one comes first");
+            let before = queue.last_ended(JobState::Done, Some(last[1].id), 10);
+            assert!(before.iter().all(|view| view.id < last[1].id) && before.last().unwrap().id == first);
+            assert_eq!(queue.last_ended(JobState::Expired, None, 10).len(), 0);
+        }
         let none = queue.about(&Entity::new("Posts", "42").unwrap(), false, 0);
         assert_eq!((none.alive.len(), none.more_alive, none.ended.len()), (0, 1, 0));
     }

@@ -53,6 +53,12 @@ impl<T> Shelf<T> {
         self.jobs.range((from, Bound::Unbounded)).map(|(_, kept)| (&kept.view, &kept.what))
     }
 
+    /// Those with ids before this one, the greatest first.
+    pub(super) fn before(&self, before: Option<JobId>) -> impl Iterator<Item = (&JobView, &T)> {
+        let to = before.map_or(Bound::Unbounded, Bound::Excluded);
+        self.jobs.range((Bound::Unbounded, to)).rev().map(|(_, kept)| (&kept.view, &kept.what))
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&JobView, &mut T)> {
         self.jobs.values_mut().map(|kept| (&kept.view, &mut kept.what))
     }

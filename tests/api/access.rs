@@ -26,6 +26,30 @@ fn with_keys() -> Setup {
 }
 
 #[tokio::test]
+async fn without_keys_a_page_of_another_site_is_refused_and_told_what_helps() {
+    let app = TestApp::embedded().await;
+    let event = json!({ "action_type": "Update", "resource_type": "Posts", "entity_id": 42 }).to_string();
+    let json = ("content-type", "application/json");
+    for (header, helps) in [
+        (("origin", "http://evil.example"), "configure auth.keys"),
+        (("sec-fetch-site", "cross-site"), "configure auth.keys"),
+        (("host", "evil.example"), "localhost"),
+    ] {
+        let answer = app.send(Method::POST, "/v1/events", &[json, header], event.clone()).await;
+        let (kind, detail) = answer.problem();
+        assert_eq!((answer.status, kind), (403, "other-site"), "{header:?}");
+        assert!(detail.contains(helps), "{detail}");
+    }
+    let own = ("origin", &*app.url);
+    app.send(Method::POST, "/v1/events", &[json, own], event.clone()).await.success(202);
+    let host = ("host", "decache.internal");
+    assert_eq!(app.send(Method::GET, "/readyz", &[host], "").await.status, 200, "probes are let in");
+    let server = json!({ "bind": "127.0.0.1:0", "allow_unauthenticated": true });
+    let app = TestApp::start(Setup::embedded().with("server", server)).await;
+    app.send(Method::POST, "/v1/events", &[json, host], event).await.success(202);
+}
+
+#[tokio::test]
 async fn every_route_opens_to_the_one_scope_that_it_needs() {
     let mut app = TestApp::start(with_keys()).await;
     // The stream's answer has no end; the tests of `http` ask it, too.

@@ -28,6 +28,13 @@ async fn asked(app: &TestApp, arguments: &[&str], key: Option<&str>) -> Ended {
     tokio::task::spawn_blocking(move || run(process, "")).await.unwrap()
 }
 
+/// Runs a command that reads `input`.
+async fn typed(app: &TestApp, arguments: &[&str], input: &str) -> Ended {
+    let process = app.setup.command(&[&arguments[..1], &["--url", &app.url], &arguments[1..]].concat());
+    let input = input.to_owned();
+    tokio::task::spawn_blocking(move || run(process, &input)).await.unwrap()
+}
+
 async fn printed(app: &TestApp, arguments: &[&str]) -> String {
     let (code, output, error) = decache(app, arguments).await;
     assert_eq!((code, error.as_str()), (Some(0), ""), "{arguments:?}: {output}");
@@ -51,7 +58,8 @@ async fn holders_shows_who_holds_an_entity_and_until_when() {
     let alice = app.holder_of("alice").await;
     let row = lines.iter().find(|line| line.starts_with(&alice)).unwrap();
     assert_eq!(row.split_whitespace().nth(1), Some("alice"));
-    assert_eq!(lines[2].find("20"), lines[3].find("20"), "aligned: {shown}");
+    // A holder id may have these digits, too.
+    assert_eq!(lines[2].find("  20"), lines[3].find("  20"), "aligned: {shown}");
 
     let view = told(&app, &["holders", "Posts", "42"]).await;
     assert_eq!(
@@ -61,6 +69,69 @@ async fn holders_shows_who_holds_an_entity_and_until_when() {
     assert_eq!(view["items"], app.holders("Posts", "42").await.success(200)["items"]);
     assert!(!shown.contains(&token("alice")) && !view.to_string().contains(&token("alice")));
     assert_eq!(printed(&app, &["holders", "Posts", "43"]).await.lines().count(), 1, "nobody");
+}
+
+#[tokio::test]
+async fn holder_shows_what_a_holder_holds_by_its_id_or_by_its_token() {
+    let app = TestApp::embedded().await;
+    app.done(&json!([read(42, "alice"), read(43, "alice"), read(42, "bob")])).await;
+    let alice = app.holder_of("alice").await;
+    let shown = printed(&app, &["holder", &alice]).await;
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines[0], format!("{alice}: holds 2 copies"));
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["TYPE", "ENTITY", "EXPIRES"]);
+    assert_eq!(lines[2].find("  20"), lines[3].find("  20"), "aligned: {shown}");
+    assert!(shown.contains("Posts  42") && shown.contains("Posts  43"), "{shown}");
+
+    let view = told(&app, &["holder", &alice]).await;
+    let listed = app.get(&format!("/v1/holders/{alice}/entities")).await.success(200);
+    assert_eq!(
+        (&view["holder"], &view["items"], &view["next"]),
+        (&json!(alice), &listed["items"], &Value::Null)
+    );
+    let some = told(&app, &["holder", &alice, "--limit", "1"]).await;
+    let rest = told(&app, &["holder", &alice, "--cursor", some["next"].as_str().unwrap()]).await;
+    let both = [some["items"].as_array().unwrap().as_slice(), rest["items"].as_array().unwrap()].concat();
+    assert_eq!(Value::from(both), view["items"]);
+    let some = printed(&app, &["holder", &alice, "--limit", "1"]).await;
+    assert!(
+        some.starts_with(&format!("{alice}: holds 1 copy, and more\n"))
+            && some.contains("\n... and more: --cursor "),
+        "{some}"
+    );
+
+    let (code, output, error) = typed(&app, &["holder", "-"], &format!("{}\n", token("alice"))).await;
+    assert_eq!((code, output.as_str(), error.as_str()), (Some(0), shown.as_str(), ""));
+    let (code, output, _) = typed(&app, &["holder", "-"], "tok-of-nobody").await;
+    assert_eq!(
+        (code, output.ends_with(": holds nothing that decache knows of\n")),
+        (Some(0), true),
+        "{output}"
+    );
+    let (code, output, error) = decache(&app, &["holder", &token("alice")]).await;
+    assert_eq!((code, output.as_str()), (Some(1), ""));
+    assert!(error.contains("no holder id") && !error.contains(&token("alice")), "{error}");
+}
+
+#[tokio::test]
+async fn revoke_removes_what_a_holder_has() {
+    let (index, mut cache) = (RedisServer::start(), RedisServer::start());
+    let app = TestApp::start(Setup::redis(&index).cache("api", &cache, "")).await;
+    app.done(&json!([read(42, "alice"), read(43, "alice"), read(42, "bob")])).await;
+    let alice = app.holder_of("alice").await;
+    let done = printed(&app, &["revoke", &alice]).await;
+    assert_eq!(done.lines().nth(1).unwrap().split_whitespace().next(), Some("2"), "{done}");
+    assert_eq!((app.count("42").await, app.count("43").await), (1, 0));
+    assert_eq!(told(&app, &["revoke", &alice]).await["matched"], 0);
+    let (code, output, _) = typed(&app, &["revoke", "-", "--wait", "0"], &token("bob")).await;
+    assert_eq!((code, output.as_str()), (Some(0), "accepted: 1 revocation, kept until it is done\n"));
+    app.done(&read(44, "carol")).await;
+    let carol = app.holder_of("carol").await;
+    cache.stop();
+    let (code, _, error) = decache(&app, &["revoke", &carol, "--wait", "1"]).await;
+    assert_eq!((code, error.contains("not done within 1 s")), (Some(4), true), "{error}");
+    cache.restart();
+    app.in_trouble(&[]).await;
 }
 
 #[tokio::test]
@@ -117,7 +188,7 @@ async fn invalidate_counts_first_and_removes_then() {
     let shown = printed(&app, &["holders", "Posts", "42"]).await;
     assert!(shown.starts_with("Posts 42: holders 0, last invalidated 20"), "{shown}");
     let accepted = printed(&app, &["invalidate", "Posts", "43", "--wait", "0"]).await;
-    assert_eq!(accepted, "accepted: 1 invalidations, kept until they are done\n");
+    assert_eq!(accepted, "accepted: 1 invalidation, kept until it is done\n");
 }
 
 #[tokio::test]
@@ -127,7 +198,7 @@ async fn an_invalidation_that_waits_for_a_cache_is_told_as_not_done() {
     app.done(&read(42, "alice")).await;
     cache.stop();
     let (code, output, error) = decache(&app, &["invalidate", "Posts", "42", "--wait", "1"]).await;
-    assert_eq!((code, output.as_str()), (Some(4), "accepted: 1 invalidations, kept until they are done\n"));
+    assert_eq!((code, output.as_str()), (Some(4), "accepted: 1 invalidation, kept until it is done\n"));
     assert!(error.contains("not done within 1 s"), "{error}");
     app.in_trouble(&["cache:api", "invalidations"]).await;
     let status = printed(&app, &["status"]).await;
@@ -224,7 +295,9 @@ fn shells_are_told_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, script, error) = run(Setup::embedded().command(&["completions", shell]), "");
         assert_eq!((code, error.as_str()), (Some(0), ""));
-        for word in ["holders", "invalidate", "dry-run", "discard", "completions", "key-file"] {
+        for word in
+            ["holders", "holder", "revoke", "invalidate", "dry-run", "discard", "completions", "key-file"]
+        {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }

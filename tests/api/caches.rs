@@ -83,7 +83,7 @@ async fn while_a_cache_is_away_the_other_is_emptied_and_the_rest_is_done_when_it
     assert_eq!(two.inner().keys().await, keys(&[("43", "alice")], ""));
     assert_eq!(two.app.count("42").await, 2, "who holds copies that may still be there is not forgotten");
     let reasons = two.app.in_trouble(&["cache:outer", "invalidations"]).await;
-    assert!(reasons.to_string().contains("1 wait to be tried again"), "{reasons}");
+    assert!(reasons.to_string().contains("1 waits to be tried again"), "{reasons}");
     assert_eq!(two.app.readiness().await["status"], "degraded");
     two.app.done(&read(44, "carol")).await;
 

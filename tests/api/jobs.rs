@@ -147,6 +147,6 @@ async fn a_resource_type_that_jobs_wait_for_and_that_is_not_configured_is_named(
     app.setup.change("job_scheduler", json!({ "job_rules": rules }));
     app.restart().await;
     let reasons = app.in_trouble(&["invalidations", "resources"]).await;
-    assert!(reasons.to_string().contains("Comments (1 jobs)"), "{reasons}");
-    app.said("Comments (1 jobs)").await;
+    assert!(reasons.to_string().contains("Comments (1 job)"), "{reasons}");
+    app.said("Comments (1 job)").await;
 }

@@ -37,7 +37,7 @@ async fn a_holder_is_found_by_a_token_that_is_not_shown_again_and_revoked() {
     }
     stage.open("/console/holder").await;
     browser.type_into("input[name=access_token]", "tok-alice").await;
-    browser.click("form.stack[method=post] button").await;
+    browser.click("form[action='/console/holder'][method=post] button").await;
     browser.sees("What they hold").await;
     let address = browser.address().await;
     assert!(address.starts_with("/console/holder?holder=") && !address.contains("tok-"), "{address}");
@@ -134,4 +134,59 @@ async fn what_is_removed_is_shown_as_it_happens_and_in_numbers() {
     browser.sees("All is well").await;
     browser.sees("events taken").await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_first_page_leads_to_what_people_come_to_ask() {
+    let stage = Stage::signed_in().await;
+    let browser = &stage.browser;
+    stage.read("42", "alice").await;
+    stage.open("/").await;
+    browser.type_into("input[name=resource_type]", "Posts").await;
+    browser.type_into("input[name=entity_id]", "42").await;
+    browser.click("main form[role=search] button").await;
+    browser.sees("Who holds it").await;
+    browser.sees("alice").await;
+    browser.sees(" UTC)").await;
+    browser.click("#entity .about").await;
+    browser.sees("What they hold").await;
+    stage.open("/").await;
+    let links = browser
+        .run(
+            "return [...document.querySelectorAll('.card a')].map((it) => it.getAttribute('href')).join(' ')",
+        )
+        .await;
+    for href in links.as_str().unwrap().split(' ') {
+        stage.open(href).await;
+        assert!(browser.count("nav a[aria-current]").await > 0, "{href} is a page");
+    }
+}
+
+#[tokio::test]
+async fn what_is_mistyped_is_told_beside_its_field_and_an_address_as_a_page() {
+    let stage = Stage::signed_in().await;
+    let browser = &stage.browser;
+    stage.open("/console/holder?holder=x").await;
+    browser.sees("That is no holder id, which has 32 hex digits; tokens go into the other field.").await;
+    assert_eq!(browser.count("input[name=holder]").await, 1);
+    stage.open("/console/entity?resource_type=P+o&entity_id=1").await;
+    browser.sees("resource_type must be").await;
+    assert_eq!(browser.run("return document.querySelector('[name=entity_id]').value").await, "1");
+    stage.open("/console/nowhere/at/all").await;
+    browser.sees("There is no such page").await;
+    stage.open("/console").await;
+    browser.sees("What do you want to know?").await;
+}
+
+#[tokio::test]
+async fn what_has_ended_is_listed_with_the_latest_first() {
+    let stage = Stage::signed_in().await;
+    let browser = &stage.browser;
+    for post in ["1", "2", "3"] {
+        stage.update(post, true).await;
+    }
+    stage.open("/console/jobs?state=done").await;
+    let posts =
+        "return [...document.querySelectorAll('#jobs tbody .about')].map((it) => it.textContent).join()";
+    assert_eq!(browser.run(posts).await, "Posts 3,Posts 2,Posts 1");
 }

@@ -35,7 +35,7 @@ async fn everything_is_reached_with_the_keyboard_and_one_sees_where_one_is() {
         assert_eq!(outline, "solid", "{wanted}");
     }
     browser.press(ENTER).await;
-    browser.sees("or an access token").await;
+    browser.sees("or access token").await;
 
     stage.let_die(&["1"]).await;
     stage.open("/console/jobs?state=dead").await;

@@ -4,21 +4,30 @@ use std::path::PathBuf;
 
 use crate::stage::Stage;
 
-const PAGES: [(&str, &str); 12] = [
+/// Those of a job and of a holder are found where there is one.
+const PAGES: [(&str, &str); 20] = [
     ("overview", "/"),
     ("jobs-dead", "/console/jobs?state=dead"),
     ("jobs-failing", "/console/jobs?state=failing"),
+    ("jobs-done", "/console/jobs?state=done"),
     ("jobs-empty", "/console/jobs?state=expired"),
+    ("job", "/console/jobs"),
     ("entity", "/console/entity?resource_type=Posts&entity_id=42"),
-    ("holder", "/console/holder?holder="),
+    ("entity-none", "/console/entity"),
+    ("entity-unknown", "/console/entity?resource_type=Postz&entity_id=nobody"),
+    ("entity-mistyped", "/console/entity?resource_type=P+o&entity_id=1"),
+    ("holder", "/console/holder"),
+    ("holder-none", "/console/holder"),
+    ("holder-mistyped", "/console/holder?holder=x"),
     ("invalidate", "/console/invalidate?resource_type=Posts&entity_id=42"),
     ("explain", "/console/explain"),
     ("live", "/console/live"),
     ("configuration", "/console/configuration"),
     ("health", "/console/health"),
-    ("failure", "/console/holder?holder=x"),
+    ("no-such-job", "/console/jobs/x"),
+    ("no-such-page", "/console/nowhere"),
 ];
-const WIDTHS: [u32; 3] = [360, 768, 1280];
+const WIDTHS: [u32; 3] = [360, 768, 1440];
 /// A long word that does not break by itself.
 const LONG: &str = "a-very-long-name-without-a-space-in-it-0123456789-0123456789-0123456789-0123456789";
 
@@ -41,13 +50,31 @@ if (!document.documentElement.lang || !document.title || document.querySelectorA
 return wrong.join("; ");
 "#;
 
-/// Whatever is wider than the window without being in a box that scrolls.
+/// Whatever is wider than the window without being in a box that scrolls, or sticks out of the card that it stands in; on a
+/// phone no table scrolls either, for nobody looks for what they do not see.
 const STICKING_OUT: &str = r#"
-const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-if (wide <= 0) return "";
-const out = [...document.querySelectorAll("body *")].filter((it) => it.getBoundingClientRect().right > innerWidth + 1 && !it.closest(".scroll, pre"));
-return wide + " px: " + out.map((it) => it.tagName + "." + it.className).slice(0, 5).join(" ");
+const wrong = [];
+const right = (it) => it.getBoundingClientRect().right;
+const name = (it) => it.tagName + "." + it.className + " " + it.textContent.trim().slice(0, 30);
+const wide = document.documentElement.scrollWidth - innerWidth;
+if (wide > 0) wrong.push(wide + " px", ...[...document.querySelectorAll("body *")].filter((it) => right(it) > innerWidth + 1 && !it.closest(".scroll, pre")).map(name));
+for (const card of document.querySelectorAll("main, .note, .tile, .card, .chart, .counted, .job, .confirm > div"))
+  for (const it of card.querySelectorAll("a, button, summary, input, p, code, b, h2, h3"))
+    if (it.checkVisibility() && !it.closest(".scroll, pre") && right(it) > right(card) + 1) wrong.push("out of its card: " + name(it));
+if (innerWidth < 500)
+  for (const box of document.querySelectorAll(".scroll"))
+    if (box.scrollWidth > box.clientWidth + 1) wrong.push("a table scrolls: " + box.ariaLabel);
+return wrong.slice(0, 5).join("; ");
 "#;
+
+/// On a wide screen all begins at the same line.
+const NOT_ALIGNED: &str = r##"
+const left = (css) => document.querySelector(css).getBoundingClientRect().left;
+const [brand, link] = [left(".brand"), left("nav a") + parseFloat(getComputedStyle(document.querySelector("nav a")).paddingLeft)];
+return [link, left("h1"), left("footer")].filter((it) => Math.abs(it - brand) > 1).join(" ");
+"##;
+
+const OPEN: &str = "document.querySelectorAll('details.confirm').forEach((it) => { it.open = true; })";
 
 fn folder() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
@@ -66,25 +93,46 @@ async fn every_page_fits_every_width_light_and_dark_and_names_all_that_it_has() 
     stage.cache.stop();
     stage.update("42", false).await;
     let browser = &stage.browser;
-    stage.open("/console/entity?resource_type=Posts&entity_id=42").await;
-    let holder = browser.run("return document.querySelector('#entity table a').textContent").await;
+    let href = async |page: &str, css: &str| {
+        stage.open(page).await;
+        let href =
+            browser.run(&format!("return document.querySelector(\"{css}\").getAttribute('href')")).await;
+        href.as_str().unwrap().to_owned()
+    };
+    let holder = href("/console/entity?resource_type=Posts&entity_id=42", "#entity table a").await;
+    let job = href("/console/jobs?state=dead", "#jobs tbody a[href^='/console/jobs/0']").await;
     for (name, path) in PAGES {
-        let path =
-            if name == "holder" { format!("{path}{}", holder.as_str().unwrap()) } else { path.to_owned() };
+        let path = match name {
+            "holder" => &holder,
+            "job" => &job,
+            _ => path,
+        };
         for is_dark in [false, true] {
             for width in WIDTHS {
                 browser.look(width, is_dark).await;
-                stage.open(&path).await;
-                if name == "explain" {
-                    explain(&stage).await;
-                }
-                if name == "overview" {
-                    browser.sees("events taken").await;
+                stage.open(path).await;
+                match name {
+                    "explain" => explain(&stage).await,
+                    "overview" => browser.sees("events taken").await,
+                    "invalidate" => {
+                        browser.click("form.row button").await;
+                        browser.sees("Remove them from every cache").await;
+                    }
+                    _ => {}
                 }
                 assert_eq!(browser.run(STICKING_OUT).await, "", "{name} at {width}");
                 assert_eq!(browser.run(NAMELESS).await, "", "{name}");
+                if width == 1440 && !name.starts_with("no-such") {
+                    assert_eq!(browser.run(NOT_ALIGNED).await, "", "{name}");
+                }
                 let theme = if is_dark { "dark" } else { "light" };
                 browser.picture(&folder().join(format!("{name}-{width}-{theme}.png"))).await;
+                browser.run(OPEN).await;
+                assert_eq!(
+                    browser.run(STICKING_OUT).await,
+                    "",
+                    "{name} at {width}, with what asks once more"
+                );
             }
         }
     }
@@ -104,13 +152,30 @@ async fn explain(stage: &Stage) {
 async fn the_way_in_fits_every_width() {
     let stage = Stage::start().await;
     let browser = &stage.browser;
-    for (width, is_dark) in [(360, false), (360, true), (768, false), (1280, false), (1280, true)] {
-        browser.look(width, is_dark).await;
-        stage.open("/").await;
-        browser.sees("API key").await;
-        assert_eq!(browser.run(STICKING_OUT).await, "", "at {width}");
-        assert_eq!(browser.run(NAMELESS).await, "");
-        let theme = if is_dark { "dark" } else { "light" };
-        browser.picture(&folder().join(format!("sign-in-{width}-{theme}.png"))).await;
+    for is_dark in [false, true] {
+        for width in WIDTHS {
+            browser.look(width, is_dark).await;
+            stage.open("/").await;
+            browser.sees("API key").await;
+            assert_eq!(browser.run(STICKING_OUT).await, "", "at {width}");
+            assert_eq!(browser.run(NAMELESS).await, "");
+            let theme = if is_dark { "dark" } else { "light" };
+            browser.picture(&folder().join(format!("sign-in-{width}-{theme}.png"))).await;
+        }
     }
+}
+
+#[tokio::test]
+async fn on_a_phone_a_row_says_what_each_of_its_cells_is_and_can_be_acted_on() {
+    let stage = Stage::signed_in().await;
+    let browser = &stage.browser;
+    stage.let_die(&["1"]).await;
+    browser.look(360, false).await;
+    stage.open("/console/jobs?state=dead").await;
+    let labels = "return [...document.querySelectorAll('#jobs .scroll:last-of-type tbody td')].map((it) => it.dataset.label).join()";
+    assert_eq!(browser.run(labels).await, "Job,State,About,Priority,Failed,Last error,Accepted,Actions");
+    let label = "return getComputedStyle(document.querySelector('#jobs td[data-label=\"Last error\"]'), '::before').content";
+    assert_eq!(browser.run(label).await, "\"Last error\"");
+    browser.click("form[action='/console/jobs/retry'] button").await;
+    browser.sees("Its work is done").await;
 }

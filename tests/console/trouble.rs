@@ -15,10 +15,15 @@ async fn a_cache_that_is_away_is_told_everywhere_with_what_to_do_and_what_waits_
     stage.open("/console/entity?resource_type=Posts&entity_id=42").await;
     browser.sees("An invalidation has not succeeded: copies of before may still be served.").await;
     stage.open("/console/jobs").await;
-    browser.sees("to be retried").await;
+    browser.sees("failing").await;
+    browser.sees("tried again: invalidations and revocations until they are done").await;
     browser.sees("cache_unavailable").await;
     stage.open("/console/health").await;
     browser.sees("in trouble").await;
+    browser.click("td a[href='/console/jobs?state=failing']").await;
+    browser.click("#jobs tbody a").await;
+    browser.sees("is tried until it is done: until then old copies may be served").await;
+    browser.sees("Look at that cache").await;
     stage.cache.restart();
     let browser = &stage.browser;
     browser.sees("working").await;
@@ -46,4 +51,17 @@ async fn a_reload_is_told_with_what_was_taken_over_and_what_was_refused() {
     fs::write(&file, before.replace("\"max_attempts\":2", "\"max_attempts\":3")).unwrap();
     browser.sees("A restart is needed for").await;
     browser.sees("workers.max_attempts").await;
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_brought_up_to_date_says_so() {
+    let mut stage = Stage::signed_in().await;
+    stage.read("42", "alice").await;
+    stage.open("/console/entity?resource_type=Posts&entity_id=42").await;
+    stage.browser.sees("alice").await;
+    stage.index.stop();
+    stage.browser.sees("not up to date").await;
+    stage.browser.sees("alice").await;
+    stage.index.restart();
+    stage.browser.sees("working").await;
 }

@@ -66,6 +66,32 @@ async fn bucket_sizes(server: &RedisServer) -> Vec<usize> {
 }
 
 #[tokio::test]
+async fn a_token_that_was_met_is_known_without_the_vault() {
+    let server = RedisServer::start();
+    let (writer, reader) = (store(&server), store(&server));
+    let recordings: Vec<_> = (0..3).map(|holder| recording(holder, None)).collect();
+    let holders: Vec<_> = recordings.iter().map(|recording| recording.member.holder).collect();
+    writer.record(&recordings[..2]).await.unwrap();
+    let expected = [Some(recordings[0].vault.clone()), Some(recordings[1].vault.clone()), None];
+    assert_eq!(reader.tokens(&holders).await.unwrap(), expected);
+    let keys: Vec<String> = ask(&server, &["KEYS", "decache:{holder:*}:token"]).await;
+    for key in keys {
+        let _: u32 = ask(&server, &["DEL", &key]).await;
+    }
+    for store in [&writer, &reader] {
+        assert_eq!(store.tokens(&holders).await.unwrap(), expected);
+        assert_eq!(
+            store.vault(&holders).await.unwrap(),
+            [None, None, None],
+            "whoever asks the vault is told what it has"
+        );
+    }
+    // A writer that has found an entry missing writes it again.
+    writer.record(&recordings).await.unwrap();
+    assert!(writer.vault(&holders).await.unwrap().iter().all(Option::is_some));
+}
+
+#[tokio::test]
 async fn buckets_stay_small_and_compact_as_an_entity_grows_and_are_given_back_as_it_shrinks() {
     let server = RedisServer::start();
     let store = store(&server);

@@ -15,7 +15,7 @@ pub(super) struct Line {
 /// The height of the drawing, in its own units.
 const HEIGHT: f64 = 100.0;
 /// How far back a chart goes, in minutes: the shortest that holds all points.
-const REACHES: [u32; 3] = [10, 30, 60];
+const REACHES: [u32; 4] = [2, 10, 30, 60];
 /// Lines have so many colours.
 const COLOURS: usize = 4;
 
@@ -26,7 +26,10 @@ pub(super) fn chart(title: &str, lines: &[Line], told: impl Fn(f64) -> String) -
     let top = rounded_up(highest);
     let ages = lines.iter().flat_map(|line| line.values.iter().map(|(ago, _)| *ago));
     let oldest = ages.fold(0.0, f64::max);
-    let minutes = REACHES.into_iter().find(|minutes| oldest <= f64::from(minutes * 60)).unwrap_or(REACHES[2]);
+    let minutes = REACHES
+        .into_iter()
+        .find(|minutes| oldest <= f64::from(minutes * 60))
+        .unwrap_or(REACHES[REACHES.len() - 1]);
     let reach = f64::from(minutes * 60);
     let summary = summary(lines, &told);
     html! {
@@ -47,7 +50,7 @@ pub(super) fn chart(title: &str, lines: &[Line], told: impl Fn(f64) -> String) -
                             path class={ "line colour-" (index % COLOURS) } d=(path(line, top, reach)) {}
                         }
                     }
-                    div.times aria-hidden="true" { span { (minutes) " min ago" } span { (minutes / 2) " min" } span { "now" } }
+                    div.times aria-hidden="true" { span { (minutes) " min ago" } span { (minutes / 2) " min ago" } span { "now" } }
                 }
                 ul.legend {
                     @for (index, line) in lines.iter().enumerate() {
@@ -168,7 +171,7 @@ mod tests {
         let told =
             chart("Events", &[line(&[(10.0, Some(4.0)), (0.0, Some(2.0))])], |value| format!("{value}/s"))
                 .into_string();
-        assert!(told.contains("Events, the last 10 minutes: taken now 2/s, at most 4/s"), "{told}");
+        assert!(told.contains("Events, the last 2 minutes: taken now 2/s, at most 4/s"), "{told}");
         assert!(
             chart("Events", &[line(&[])], |value| value.to_string())
                 .into_string()

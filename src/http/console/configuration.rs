@@ -6,7 +6,7 @@ use axum::{extract::State, response::Html};
 use maud::{Markup, html};
 
 use super::{
-    format::when,
+    format::exactly,
     layout::{View, note, page as laid_out},
     visitor::Visitor,
 };
@@ -33,7 +33,7 @@ pub(super) async fn page(State(service): State<Arc<Service>>, visitor: Visitor) 
                     dt { "Generation" } dd { (running.generation) @if running.generation == 1 { ", as it was at the start" } }
                     dt { "Hash" } dd { code { (running.hash) } }
                 }
-                @if let Some(since) = told.since { dt { "In force since" } dd { (when(since, now)) } }
+                @if let Some(since) = told.since { dt { "In force since" } dd { (exactly(since, now)) } }
             }
             h2 { "Last reload" }
             (last(told.last.as_ref(), now))
@@ -71,7 +71,7 @@ fn last(attempt: Option<&Attempt>, now: Timestamp) -> Markup {
     note(
         class,
         &html! {
-            p { b { (told) } ", " (when(attempt.at, now)) "." }
+            p { b { (told) } ", " (exactly(attempt.at, now)) "." }
             @if !attempt.details.is_empty() { ul { @for detail in &attempt.details { li { (detail) } } } }
             @if !attempt.restart.is_empty() {
                 p { b { "A restart is needed for" } }

@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Html};
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use maud::{Markup, html};
 
 use super::{
+    advice,
     failure::Failure,
-    format::{encoded, entity_href, grouped, holder, when},
-    jobs::{COLUMNS, row},
-    layout::{View, entity_fields, next_page, note, page as laid_out, table},
+    format::{counted, encoded, entity_href, exactly, grouped, holder, sentence, when},
+    jobs::{ABOUT, COLUMNS, row},
+    layout::{View, entity_fields, next_page, note, page as laid_out},
+    table::{Column, table, text, wide},
     visitor::Visitor,
 };
 use crate::{
@@ -34,12 +40,15 @@ pub(super) async fn page(
     State(service): State<Arc<Service>>,
     visitor: Visitor,
     query: Query,
-) -> Result<Html<String>, Failure> {
+) -> Result<Response, Failure> {
     let (resource_type, id) =
         (query.get("resource_type").unwrap_or_default(), query.get("entity_id").unwrap_or_default());
-    let found = match (resource_type, id) {
-        ("", "") => html! { p.empty { "Name a resource type and an id, as they stand in events." } },
-        _ => found(&service, &visitor, &entity(resource_type, id)?, query.get("cursor")).await?,
+    let (status, found) = match ((resource_type, id), entity(resource_type, id)) {
+        (("", ""), _) => {
+            (StatusCode::OK, html! { p.empty { "Name a resource type and an id, as they stand in events." } })
+        }
+        (_, Ok(entity)) => (StatusCode::OK, found(&service, &visitor, &entity, query.get("cursor")).await?),
+        (_, Err(problem)) => (StatusCode::BAD_REQUEST, mistyped(problem)),
     };
     let main = html! {
         h1 { "Entity" }
@@ -49,7 +58,12 @@ pub(super) async fn page(
         }
         (found)
     };
-    Ok(laid_out(&service, &visitor, View::Entity, "Entity", &main))
+    Ok((status, laid_out(&service, &visitor, View::Entity, "Entity", &main)).into_response())
+}
+
+/// What is wrong with what was typed, beside the fields where it can be mended.
+pub(super) fn mistyped(problem: Problem) -> Markup {
+    note("bad", &html! { p role="alert" { (sentence(&problem.into_detail())) } })
 }
 
 /// An entity by what somebody has typed.
@@ -81,8 +95,8 @@ async fn found(
             (verdict(service, entity, &view, &jobs, now))
             dl.facts {
                 dt { "Copies known" } dd { (grouped(view.holders)) }
-                dt { "Last invalidated" } dd { @match view.last_invalidated { Some(at) => (when(at, now)), None => "not within what is remembered (horizon)" } }
-                dt { "Generation" } dd { code { (view.generation) } }
+                dt { "Last invalidated" } dd { @match view.last_invalidated { Some(at) => (exactly(at, now)), None => "not as far back as is remembered (the horizon of its type)" } }
+                dt { "Generation" } dd { code { (view.generation) } span.muted { " (for APIs that send one)" } }
             }
             @if visitor.may_act && service.ingest.knows(&entity.resource_type) {
                 p { a.button href=(invalidate) { "Invalidate it" } }
@@ -113,9 +127,9 @@ fn verdict(service: &Service, entity: &Entity, view: &EntityView, jobs: &About, 
             "bad",
             &html! {
                 p { b { "An invalidation has not succeeded: copies of before may still be served." } }
-                p { "It was accepted " (when(job.accepted_at, now)) ", has failed " (job.attempts) " times, and is tried until it is done. "
-                    "Last error: " (job.last_error.as_deref().unwrap_or("none")) " "
-                    a href={ "/console/jobs/" (job.id) } { "See the job" } }
+                p { "It was accepted " (when(job.accepted_at, now)) ", has failed " (counted(job.attempts.into(), "time", "times")) ", and is tried until it is done. "
+                    "Last error: " (job.last_error.as_deref().unwrap_or("none")) }
+                p { @if let Some(cause) = job.cause { (advice::of_cause(cause)) " " } a href={ "/console/jobs/" (job.id) } { "See the job" } }
             },
         );
     }
@@ -137,6 +151,7 @@ fn verdict(service: &Service, entity: &Entity, view: &EntityView, jobs: &About, 
             "warn",
             &html! { p {
                 b { "A read of it could not be recorded" } " (" (job.last_error.as_deref().unwrap_or("no error is known")) "), so its copy was or will be removed. "
+                @if let Some(cause) = job.cause { (advice::of_cause(cause)) " " }
                 a href={ "/console/jobs/" (job.id) } { "See the job" }
             } },
         );
@@ -159,31 +174,34 @@ fn verdict(service: &Service, entity: &Entity, view: &EntityView, jobs: &About, 
 }
 
 fn holders_table(holders: &HoldersPage, now: Timestamp) -> Markup {
+    const COLUMNS: [Column; 4] = [text("User"), text("Holder"), text("Copy expires"), wide("Variant")];
+    let rows = holders.items.iter().map(|item| {
+        [
+            html! { (item.user_id.as_deref().unwrap_or("–")) },
+            holder(&item.holder.to_string()),
+            exactly(item.expires_at, now),
+            html! { @if let Some(key) = &item.cache_key { code { (key) } } },
+        ]
+    });
     html! {
         @if holders.items.is_empty() { p.empty { "Nobody, as far as decache knows." } } @else {
-            (table("Holders", &["User", "Holder", "Copy lives until", "Variant"], &html! {
-                @for item in &holders.items {
-                    tr {
-                        td { (item.user_id.as_deref().unwrap_or("–")) }
-                        td { (holder(&item.holder.to_string())) }
-                        td { (when(item.expires_at, now)) }
-                        td.wide { @if let Some(key) = &item.cache_key { code { (key) } } @else { span.muted { "the usual key" } } }
-                    }
-                }
-            }))
+            (table("Holders", &COLUMNS, rows))
         }
     }
 }
 
-/// Jobs that are alive, then those that have ended.
+/// Jobs that are alive, then those that have ended. What they are about, the page says.
 pub(super) fn jobs_table(jobs: &About, now: Timestamp, visitor: &Visitor) -> Markup {
+    let rows = jobs.alive.iter().chain(&jobs.ended).map(|job| {
+        let mut cells = row(job, now, visitor);
+        cells[ABOUT] = html! {};
+        cells
+    });
     html! {
         @if jobs.alive.is_empty() && jobs.ended.is_empty() {
             p.empty { "None is queued or running, and of those that have ended none is kept." }
         } @else {
-            (table("Jobs, the latest first", &COLUMNS, &html! {
-                @for job in jobs.alive.iter().chain(&jobs.ended) { (row(job, now, visitor)) }
-            }))
+            (table("Jobs, the latest first", &COLUMNS, rows))
             @if jobs.more_alive > 0 { p.muted { "and " (grouped(jobs.more_alive as u64)) " more that wait" } }
         }
     }

@@ -12,8 +12,9 @@ use maud::{Markup, html};
 
 use super::{
     form::Sent,
-    format::{badge, entity, holder, span},
-    layout::{View, note, page as laid_out, table, token},
+    format::{badge, counted, entity, holder, sentence, span},
+    layout::{View, note, page as laid_out, token},
+    table::{Column, table, text, wide},
     visitor::Visitor,
 };
 use crate::{
@@ -42,7 +43,9 @@ pub(super) async fn post(State(service): State<Arc<Service>>, sent: Sent) -> Htm
     let read = read(&service, chosen, sent.fields.get("event").unwrap_or_default()).await;
     let result = match read {
         Ok(explanations) => html! { @for explanation in &explanations { (explained(explanation)) } },
-        Err(problem) => note("bad", &html! { p { b { "It cannot be read." } " " (problem.into_detail()) } }),
+        Err(problem) => {
+            note("bad", &html! { p { b { "It cannot be read." } " " (sentence(&problem.into_detail())) } })
+        }
     };
     shown(&service, &sent.visitor, chosen, &result)
 }
@@ -89,27 +92,36 @@ fn explained(it: &Explanation) -> Markup {
                 "Event " (it.index + 1) " " (badge(class, word))
                 @if let Some(event) = &it.event { " " span.name { (event.action_type) " of " (entity(&event.resource_type, &event.entity_id)) } }
             }
-            p { (it.detail) }
-            @if !it.rules.is_empty() {
-                (table("Rules (job_scheduler.job_rules)", &["Verdict", "#Rule", "action_type", "resource_type", "Topic", "Why"], &html! { @for told in &it.rules { (rule(told)) } }))
-            }
+            p { @match it.outcome {
+                Outcome::Accepted => { "It makes " (counted(it.jobs.len() as u64, "job", "jobs")) "." }
+                Outcome::Ignored | Outcome::Rejected => (sentence(&it.detail)),
+            } }
+            @if !it.rules.is_empty() { (table("Rules (job_scheduler.job_rules)", &RULES, it.rules.iter().map(rule))) }
             @for topic in &it.topics { (entries(topic)) }
             @for (index, told) in it.jobs.iter().enumerate() { (job(&format!("Job {}", index + 1), told)) }
         }
     }
 }
 
-fn rule(told: &RuleTold) -> Markup {
-    html! {
-        tr {
-            td { (verdict(told.matched)) }
-            td.number { (told.rule) }
-            td { code { (told.action_type) } }
-            td { code { (told.resource_type) } }
-            td { (told.topic) }
-            td { (why(&told.mismatches)) }
-        }
-    }
+const RULES: [Column; 6] =
+    [text("Verdict"), text("Rule"), text("action_type"), text("resource_type"), text("Topic"), wide("Why")];
+const ENTRIES: [Column; 5] =
+    [text("Verdict"), text("Entry"), text("action_type"), text("resource_type"), wide("Why")];
+
+fn rule(told: &RuleTold) -> [Markup; RULES.len()] {
+    [
+        verdict(told.matched),
+        place(told.rule),
+        html! { code { (told.action_type) } },
+        html! { code { (told.resource_type) } },
+        html! { (told.topic) },
+        html! { (why(&told.mismatches)) },
+    ]
+}
+
+/// A place in a list of the configuration, which is counted from 0 there.
+fn place(index: usize) -> Markup {
+    html! { code { "[" (index) "]" } }
 }
 
 fn verdict(matched: bool) -> Markup {
@@ -117,26 +129,26 @@ fn verdict(matched: bool) -> Markup {
 }
 
 fn why(mismatches: &[&str]) -> String {
-    if mismatches.is_empty() { String::new() } else { format!("{} does not match", mismatches.join(" and ")) }
+    match mismatches {
+        [] => String::new(),
+        [one] => format!("{one} does not match"),
+        several => format!("{} do not match", several.join(" and ")),
+    }
 }
 
 fn entries(topic: &TopicTold) -> Markup {
     let caption = format!("Topic {} (job_scheduler.enricher.topics)", topic.topic);
-    table(
-        &caption,
-        &["Verdict", "#Entry", "action_type", "resource_type", "Why"],
-        &html! { @for told in &topic.matches { (entry(told)) } },
-    )
+    table(&caption, &ENTRIES, topic.matches.iter().map(entry))
 }
 
-fn entry(told: &MatchTold) -> Markup {
+fn entry(told: &MatchTold) -> [Markup; ENTRIES.len()] {
     let pattern = |text: &Option<String>| html! { @match text { Some(text) => code { (text) }, None => span.muted { "any" } } };
     let (badge, why) = match told.outcome {
         MatchOutcome::Won => (badge("ok", "makes the job"), String::new()),
         MatchOutcome::NoMatch => (badge("idle", "no"), why(&told.mismatches)),
         MatchOutcome::NotTried => (badge("idle", "not tried"), "an earlier one wins".to_owned()),
     };
-    html! { tr { td { (badge) } td.number { (told.entry) } td { (pattern(&told.action_type)) } td { (pattern(&told.resource_type)) } td { (why) } } }
+    [badge, place(told.entry), pattern(&told.action_type), pattern(&told.resource_type), html! { (why) }]
 }
 
 fn job(name: &str, told: &JobTold) -> Markup {
@@ -162,7 +174,7 @@ fn job(name: &str, told: &JobTold) -> Markup {
 }
 
 fn follow_up(told: &FollowUp) -> Markup {
-    let name = format!("Follow-up (job_manager.job_rules {})", told.rule);
+    let name = format!("Follow-up (job_manager.job_rules[{}])", told.rule);
     match (&told.job, told.skipped) {
         (Some(next), _) => job(&name, next),
         (None, Some(reason)) => html! { p { (name) ": skipped, " (reason) " " (told.missing.join(", ")) } },

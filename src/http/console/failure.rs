@@ -6,7 +6,10 @@ use axum::{
 };
 use maud::html;
 
-use super::{format::encoded, layout};
+use super::{
+    format::{encoded, sentence},
+    layout,
+};
 use crate::{
     dead_letters::LetterError,
     http::{problem::Problem, rate::UsedUp},
@@ -28,6 +31,8 @@ pub(super) enum Failure {
     UnknownName,
     /// It does not hold the session's token.
     NotOurForm,
+    /// There is no such page.
+    NoSuchPage,
     /// No random bytes are to be had.
     NoRandomness,
     /// The API's own words for it.
@@ -64,6 +69,12 @@ impl Failure {
                 "It does not belong to your session, so nothing was done.".to_owned(),
                 "Go back, reload the page, and send it again.",
             ),
+            Self::NoSuchPage => (
+                StatusCode::NOT_FOUND,
+                "There is no such page",
+                "The address leads nowhere.".to_owned(),
+                "Begin at the overview.",
+            ),
             Self::NoRandomness => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The service failed",
@@ -72,7 +83,7 @@ impl Failure {
             ),
             Self::Problem(problem) => {
                 let (status, title, detail) = problem.told();
-                (status, title, detail.to_owned(), next_step(status))
+                (status, title, sentence(detail), next_step(status))
             }
         }
     }
@@ -80,6 +91,10 @@ impl Failure {
 
 fn next_step(status: StatusCode) -> &'static str {
     match status {
+        StatusCode::NOT_FOUND => {
+            "Look for it among the jobs of what it was about: the pages Entity and Holder list them."
+        }
+        StatusCode::CONFLICT => "Somebody has seen to it meanwhile: look at the job again.",
         StatusCode::TOO_MANY_REQUESTS => "Wait a moment, then try again.",
         StatusCode::SERVICE_UNAVAILABLE => "The page Health says what is wrong. Then try again.",
         StatusCode::NOT_IMPLEMENTED => {
@@ -102,7 +117,7 @@ impl IntoResponse for Failure {
                 h1 { (title) }
                 p { (detail) }
                 p { (next) }
-                p { a href="/" { "To the overview" } " · " a href="/console/health" { "To the health page" } }
+                p { a href="/" { "Overview" } " · " a href="/console/jobs" { "Jobs" } " · " a href="/console/entity" { "Entity" } " · " a href="/console/health" { "Health" } }
             },
         );
         let retry_after = match &self {

@@ -23,9 +23,19 @@ pub(super) fn number(value: f64) -> String {
     match value {
         value if value >= 10_000.0 => grouped(value.round() as u64),
         value if value >= 100.0 || value == value.round() => format!("{value:.0}"),
-        value if value >= 10.0 => format!("{value:.1}"),
-        value => format!("{value:.2}"),
+        value if value >= 10.0 => without_zeros(&format!("{value:.1}")),
+        value => without_zeros(&format!("{value:.2}")),
     }
+}
+
+/// A fraction without what says nothing at its end.
+fn without_zeros(fraction: &str) -> String {
+    fraction.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// How many there are of what is called one thing alone and another together.
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 
 /// `12345` as `12 345`, with spaces that do not break.
@@ -63,6 +73,28 @@ pub(super) fn when(at: Timestamp, now: Timestamp) -> Markup {
     html! { time datetime=(at) title=(at) { (told) } }
 }
 
+/// The same with the time itself, to be held against logs.
+pub(super) fn exactly(at: Timestamp, now: Timestamp) -> Markup {
+    html! { (when(at, now)) " " span.muted { "(" (to_the_second(&at.to_string())) ")" } }
+}
+
+/// A time as people read it. `assets/console/console.js` does the same.
+pub(super) fn to_the_second(time: &str) -> String {
+    let seconds = time.split_once('.').map_or(time, |(seconds, _)| seconds);
+    format!("{} UTC", seconds.trim_end_matches('Z').replacen('T', " ", 1))
+}
+
+/// A sentence of the API, as one that stands alone. One that begins with a field's name keeps that.
+pub(super) fn sentence(text: &str) -> String {
+    if text.split(' ').next().is_some_and(|word| word.contains('_')) {
+        return format!("{text}.");
+    }
+    let mut characters = text.chars();
+    let first = characters.next().map(char::to_uppercase).into_iter().flatten();
+    let end = if text.ends_with('.') { "" } else { "." };
+    first.chain(characters).chain(end.chars()).collect()
+}
+
 fn whole(distance: Duration) -> String {
     span(distance.as_secs_f64().round())
 }
@@ -95,7 +127,7 @@ pub(super) fn about(job: &JobView) -> Markup {
 pub(super) fn state(job: &JobView) -> Markup {
     let (class, word) = match job.state {
         JobState::Dead => ("bad", "dead"),
-        JobState::Queued if job.attempts > 0 => ("warn", "to be retried"),
+        JobState::Queued if job.attempts > 0 => ("warn", "failing"),
         JobState::Done => ("ok", "done"),
         state => ("idle", state.as_str()),
     };
@@ -113,15 +145,24 @@ mod tests {
 
     #[test]
     fn numbers_have_the_digits_that_matter() {
-        let told = [0.0, 0.123, 4.0, 12.34, 123.4, 9999.0, 12_345.6].map(number);
-        assert_eq!(told, ["0", "0.12", "4", "12.3", "123", "9999", "12\u{202f}346"]);
+        let told = [0.0, 0.001, 0.123, 7.6, 8.999, 4.0, 12.04, 12.34, 123.4, 9999.0, 12_345.6].map(number);
+        assert_eq!(told, ["0", "0", "0.12", "7.6", "9", "4", "12", "12.3", "123", "9999", "12\u{202f}346"]);
         assert_eq!(grouped(1_000_000), "1\u{202f}000\u{202f}000");
     }
 
     #[test]
     fn spans_are_in_their_largest_unit() {
         let told = [0.0, 0.000_25, 0.0123, 1.26, 90.0, 3600.0, 86_400.0, 200_000.0].map(span);
-        assert_eq!(told, ["0 s", "250 µs", "12 ms", "1.30 s", "90 s", "60 min", "24 h", "2 days"]);
+        assert_eq!(told, ["0 s", "250 µs", "12 ms", "1.3 s", "90 s", "60 min", "24 h", "2 days"]);
+    }
+
+    #[test]
+    fn a_time_has_its_zone_and_what_is_told_of_is_counted() {
+        assert_eq!(to_the_second("2026-11-27T20:41:03.123Z"), "2026-11-27 20:41:03 UTC");
+        assert_eq!([0, 1, 2].map(|count| counted(count, "job", "jobs")), ["0 jobs", "1 job", "2 jobs"]);
+        assert_eq!(sentence("no job has this id"), "No job has this id.");
+        assert_eq!(sentence("`limit` is missing."), "`limit` is missing.");
+        assert_eq!(sentence("entity_id is missing"), "entity_id is missing.");
     }
 
     #[test]

@@ -7,8 +7,9 @@ use maud::{Markup, html};
 
 use super::{
     advice,
-    format::{badge, grouped},
-    layout::{View, page as laid_out, status_word, table},
+    format::{badge, counted},
+    layout::{View, page as laid_out, status_word},
+    table::{Column, head, table, text, wide},
     visitor::Visitor,
 };
 use crate::{
@@ -24,7 +25,7 @@ struct Component {
     what: String,
     /// What is wrong with it.
     troubles: Vec<String>,
-    advice: &'static str,
+    advice: Markup,
 }
 
 pub(super) async fn page(State(service): State<Arc<Service>>, visitor: Visitor) -> Html<String> {
@@ -36,12 +37,10 @@ pub(super) async fn page(State(service): State<Arc<Service>>, visitor: Visitor) 
         h1 { "Health" }
         div #health data-live {
             p.lead { (badge(class, word)) " " (meaning(&readiness)) }
-            (table("What decache depends on", &["State", "Component", "What is wrong", "What to do", "What it is"], &html! {
-                @for component in &components { (row(component)) }
-            }))
+            (table("What decache depends on", &COLUMNS, components.iter().map(row)))
             @if !view.owed.is_empty() {
                 h2 { "What waits for caches" }
-                ul { @for (cache, owed) in &view.owed { li { b { (cache) } ": " (grouped(owed.jobs as u64)) " jobs" } } }
+                ul { @for (cache, owed) in &view.owed { li { b { (cache) } ": " a href="/console/jobs?state=failing" { (counted(owed.jobs as u64, "job", "jobs")) } } } }
             }
         }
         p.muted { "The same for programs: " a href="/readyz" { "/readyz" } ", " a href="/metrics" { "/metrics" } " (scope read)." }
@@ -58,17 +57,18 @@ fn meaning(readiness: &Readiness) -> &'static str {
     }
 }
 
-fn row(component: &Component) -> Markup {
+const COLUMNS: [Column; 5] =
+    [text("State"), head("Component"), wide("What is wrong"), wide("What to do"), wide("What it is")];
+
+fn row(component: &Component) -> [Markup; COLUMNS.len()] {
     let is_well = component.troubles.is_empty();
-    html! {
-        tr {
-            td { @if is_well { (badge("ok", "well")) } @else { (badge("bad", "in trouble")) } }
-            th scope="row" { (component.name) }
-            td.wide { @for trouble in &component.troubles { p { (trouble) } } @if is_well { span.muted { "nothing" } } }
-            td.wide { @if !is_well { (component.advice) } @else { span.muted { "nothing" } } }
-            td.wide { (component.what) }
-        }
-    }
+    [
+        if is_well { badge("ok", "well") } else { badge("bad", "in trouble") },
+        html! { (component.name) },
+        html! { @for trouble in &component.troubles { p { (trouble) } } },
+        html! { @if !is_well { (component.advice) } },
+        html! { (component.what) },
+    ]
 }
 
 /// What there always is, then whatever else is in trouble.

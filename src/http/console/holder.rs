@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    response::{Html, Redirect},
+    http::StatusCode,
+    response::{Html, IntoResponse, Redirect, Response},
 };
 use maud::{Markup, html};
 
 use super::{
-    entity::jobs_table,
+    entity::{jobs_table, mistyped},
     failure::Failure,
     form::{Acted, Sent},
-    format::{encoded, entity, when},
+    format::{encoded, entity, exactly},
     invalidate::shown_job,
-    layout::{View, confirmed, next_page, page as laid_out, table, token},
+    layout::{View, confirmed, next_page, page as laid_out, token},
+    table::{Column, table, text, wide},
     visitor::Visitor,
 };
 use crate::{
@@ -32,39 +34,47 @@ use crate::{
 const ON_A_PAGE: usize = 50;
 /// Revocations that are shown.
 const JOBS: usize = 20;
+const COLUMNS: [Column; 3] = [text("Entity"), text("Copy expires"), wide("Variant")];
 
 pub(super) async fn page(
     State(service): State<Arc<Service>>,
     visitor: Visitor,
     query: Query,
-) -> Result<Html<String>, Failure> {
-    let found = match query.get("holder").filter(|text| !text.is_empty()) {
-        None => {
-            html! { p.empty { "Name a holder id, as lists of holders show it; or paste the access token that it stands for." } }
-        }
-        Some(text) => found(&service, &visitor, parse(text)?, query.get("cursor")).await?,
+) -> Result<Response, Failure> {
+    let named = query.get("holder").filter(|text| !text.is_empty()).map(parse);
+    let (status, found) = match named {
+        None => (
+            StatusCode::OK,
+            html! { p.empty { "Name a holder id, as lists of holders show it; or paste the access token that it stands for." } },
+        ),
+        Some(Ok(holder)) => (StatusCode::OK, found(&service, &visitor, holder, query.get("cursor")).await?),
+        Some(Err(problem)) => (StatusCode::BAD_REQUEST, mistyped(problem)),
     };
+    Ok((status, shown(&service, &visitor, &found)).into_response())
+}
+
+fn shown(service: &Service, visitor: &Visitor, found: &Markup) -> Html<String> {
     let main = html! {
         h1 { "Holder" }
         div.columns {
-            form.stack method="get" action="/console/holder" role="search" {
+            form.row method="get" action="/console/holder" role="search" {
                 label { span { "Holder id" }
                     input name="holder" required autocomplete="off" pattern="[0-9a-fA-F]{32}" title="32 hex digits";
                 }
                 button type="submit" { "Look up" }
             }
-            form.stack method="post" action="/console/holder" autocomplete="off" {
-                (token(&visitor))
-                label { span { "or an access token" }
+            form.row method="post" action="/console/holder" autocomplete="off" {
+                (token(visitor))
+                label { span { "or access token" }
                     input type="password" name="access_token" required autocomplete="off" maxlength=(AccessToken::MAX_BYTES);
                 }
-                button type="submit" { "Look up by token" }
-                p.muted { "It is sent in the body, kept nowhere, and not shown again." }
+                button type="submit" { "Look up" }
+                p.muted { "It is kept nowhere, and not shown again." }
             }
         }
         (found)
     };
-    Ok(laid_out(&service, &visitor, View::Holder, "Holder", &main))
+    laid_out(service, visitor, View::Holder, "Holder", &main)
 }
 
 /// What stands there instead of an id may be a token: it is not repeated.
@@ -78,14 +88,17 @@ fn parse(text: &str) -> Result<HolderId, Problem> {
 }
 
 /// Leads from a token to its holder.
-pub(super) async fn look_up(State(service): State<Arc<Service>>, sent: Sent) -> Result<Redirect, Failure> {
-    let text = sent.fields.get("access_token").unwrap_or_default();
-    if !(1..=AccessToken::MAX_BYTES).contains(&text.len()) {
-        let detail = format!("an access token has 1 to {} bytes", AccessToken::MAX_BYTES);
-        return Err(Problem::new(Kind::InvalidParameter, detail).into());
+pub(super) async fn look_up(State(service): State<Arc<Service>>, sent: Sent) -> Response {
+    match AccessToken::parse(sent.fields.get("access_token").unwrap_or_default().to_owned()) {
+        Ok(token) => {
+            let holder = service.lookup.holder_id(&token);
+            Redirect::to(&format!("/console/holder?holder={holder}")).into_response()
+        }
+        Err(error) => {
+            let told = mistyped(Problem::new(Kind::InvalidParameter, error.to_string()));
+            (StatusCode::BAD_REQUEST, shown(&service, &sent.visitor, &told)).into_response()
+        }
     }
-    let holder = service.lookup.holder_id(&AccessToken::new(text));
-    Ok(Redirect::to(&format!("/console/holder?holder={holder}")))
 }
 
 async fn found(
@@ -99,6 +112,13 @@ async fn found(
     let now = service.clock.now();
     let href = format!("/console/holder?holder={holder}");
     let next = page.next.as_ref().map(|next| format!("{href}&cursor={}", encoded(next)));
+    let rows = page.items.iter().map(|item| {
+        [
+            entity(&item.entity.resource_type, &item.entity.id),
+            exactly(item.expires_at, now),
+            html! { @if let Some(key) = &item.cache_key { code { (key) } } },
+        ]
+    });
     Ok(html! {
         h2.name { "Holder " b { (holder) } }
         @if visitor.may_act {
@@ -115,15 +135,7 @@ async fn found(
             @if page.items.is_empty() {
                 p.empty { "Nothing, as far as decache knows" @if page.next.is_some() { " on this page; there are more" } "." }
             } @else {
-                (table("Held entities", &["Entity", "Copy lives until", "Variant"], &html! {
-                    @for item in &page.items {
-                        tr {
-                            td { (entity(&item.entity.resource_type, &item.entity.id)) }
-                            td { (when(item.expires_at, now)) }
-                            td.wide { @if let Some(key) = &item.cache_key { code { (key) } } @else { span.muted { "the usual key" } } }
-                        }
-                    }
-                }))
+                (table("Held entities", &COLUMNS, rows))
             }
             (next_page(next.as_deref(), cursor.is_none(), &href))
             h2 { "Revocations" }

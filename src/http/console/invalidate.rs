@@ -88,14 +88,18 @@ fn counted(visitor: &Visitor, entity: &Entity, copies: u64) -> Markup {
             @if copies == 0 {
                 p { "There is nothing to remove that decache knows of. It can be invalidated all the same: reads that are under way lose their copies, too." }
             }
-            p { a href=(entity_href(&entity.resource_type, &entity.id)) { "See who holds them" } }
+            @if copies > 0 { p { a href=(entity_href(&entity.resource_type, &entity.id)) { "See who holds " @if copies == 1 { "it" } @else { "them" } } } }
             @if visitor.may_act {
                 form method="post" action="/console/invalidate" {
                     (token(visitor))
                     input type="hidden" name="resource_type" value=(entity.resource_type);
                     input type="hidden" name="entity_id" value=(entity.id);
                     input type="hidden" name="confirmed" value="yes";
-                    button.danger type="submit" { "Remove them from every cache" }
+                    button.danger type="submit" { @match copies {
+                        0 => "Invalidate it all the same",
+                        1 => "Remove it from every cache",
+                        _ => "Remove them from every cache",
+                    } }
                 }
             }
         }

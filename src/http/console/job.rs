@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use super::{
     advice,
     failure::Failure,
-    format::{about, grouped, span, state, when},
+    format::{about, counted, exactly, grouped, span, state},
     jobs::actions,
     layout::{View, note, page as laid_out},
     visitor::Visitor,
@@ -51,25 +51,27 @@ fn class(job: &JobView) -> &'static str {
     }
 }
 
-/// What the state means for whoever asks.
+/// What the state means for whoever asks, and what to do.
 fn meaning(job: &JobView) -> String {
     let why = job.cause.map(advice::of_cause).unwrap_or_default();
+    let failed = format!("failed {}", counted(job.attempts.into(), "time", "times"));
     match job.state {
         JobState::Dead => {
-            format!("It failed {} times and was given up; its copy was removed. {why}", job.attempts)
+            let then = job.cause.map_or("", advice::of_letters);
+            format!("It {failed} and was given up; its copy was removed, so nothing old is served. {why} {then}")
         }
         JobState::Queued | JobState::Running if job.attempts > 0 && job.job_type.fans_out() => {
-            format!(
-                "It has failed {} times and is tried until it is done: copies may still be served. {why}",
-                job.attempts
-            )
+            format!("It has {failed}, and is tried until it is done: until then old copies may be served. {why} The rest it does by itself.")
         }
         JobState::Queued | JobState::Running if job.attempts > 0 => {
-            format!("It has failed {} times and is tried again. {why}", job.attempts)
+            format!("It has {failed}, and is tried again by itself. {why}")
         }
         JobState::Queued => "It waits for its turn, or until it is due.".to_owned(),
         JobState::Running => "A worker has it.".to_owned(),
-        JobState::Done => "Its work is done.".to_owned(),
+        JobState::Done if job.job_type.fans_out() => "Its work is done.".to_owned(),
+        JobState::Done => {
+            "Its work is done: the read is recorded, or its copy was removed because something had changed since.".to_owned()
+        }
         JobState::Superseded => "A newer job with the same key took its place and its work.".to_owned(),
         JobState::Expired => "It was not worth starting any more; its copy was removed instead.".to_owned(),
     }
@@ -85,9 +87,9 @@ fn facts(job: &JobView, now: Timestamp) -> Markup {
             dt { "About" } dd { (about(job)) }
             dt { "Topic" } dd { (job.topic) }
             dt { "Priority" } dd { (job.priority) }
-            dt { "Accepted" } dd { (when(job.accepted_at, now)) }
-            @if let Some(at) = job.finished_at { dt { "Ended" } dd { (when(at, now)) ", after " (waits(at)) } }
-            dt { "Failed" } dd { (job.attempts) " times" }
+            dt { "Accepted" } dd { (exactly(job.accepted_at, now)) }
+            @if let Some(at) = job.finished_at { dt { "Ended" } dd { (exactly(at, now)) ", after " (waits(at)) } }
+            @if job.attempts > 0 { dt { "Failed" } dd { (counted(job.attempts.into(), "time", "times")) } }
             @if let Some(cause) = job.cause { dt { "Reason" } dd { code { (cause.as_str()) } } }
             @if let Some(error) = &job.last_error { dt { "Last error" } dd { (error) } }
             @if let Some(id) = job.superseded_by { dt { "Superseded by" } dd { a href={ "/console/jobs/" (id) } { code { (id) } } } }
@@ -99,8 +101,8 @@ fn facts(job: &JobView, now: Timestamp) -> Markup {
 /// What a fan-out has done.
 pub(super) fn told(tally: &Tally) -> Markup {
     html! {
-        (grouped(tally.deleted)) " removed, " (grouped(tally.absent)) " were not there"
+        (grouped(tally.deleted)) " removed, " (counted(tally.absent, "was", "were")) " not there"
         @if tally.failed > 0 { ", " b { (grouped(tally.failed)) " could not be removed" } }
-        " (" (grouped(tally.matched)) " relationships)"
+        " (" (counted(tally.matched, "relationship", "relationships")) ")"
     }
 }

@@ -8,8 +8,9 @@ use maud::{Markup, html};
 use super::{
     advice,
     failure::Failure,
-    format::{about, encoded, grouped, state as state_badge, when},
-    layout::{View, confirmed, next_page, note, page as laid_out, table, token},
+    format::{about, counted, encoded, grouped, state as state_badge, when},
+    layout::{View, confirmed, next_page, note, page as laid_out, token},
+    table::{Column, head, number, table, text, wide},
     visitor::Visitor,
 };
 use crate::{
@@ -34,18 +35,59 @@ enum Listed {
     State(JobState),
 }
 
-const LISTS: [(&str, Listed, &str); 7] = [
-    ("failing", Listed::Failing, "No job waits for another attempt: nothing is stuck."),
-    ("dead", Listed::State(JobState::Dead), "There are no dead letters: no read has failed too often."),
-    ("queued", Listed::State(JobState::Queued), "Nothing waits."),
-    ("running", Listed::State(JobState::Running), "Nothing runs just now; jobs take milliseconds."),
-    (
-        "done",
-        Listed::State(JobState::Done),
-        "Nothing was done since the start. Does the API post events? Try the page Explain.",
-    ),
-    ("superseded", Listed::State(JobState::Superseded), "No job was superseded by a newer one of its kind."),
-    ("expired", Listed::State(JobState::Expired), "No job has expired."),
+/// A list of jobs.
+struct List {
+    name: &'static str,
+    listed: Listed,
+    /// What is in it, and what that means.
+    what: &'static str,
+    /// What it means that nothing is.
+    empty: &'static str,
+}
+
+const LISTS: [List; 7] = [
+    List {
+        name: "failing",
+        listed: Listed::Failing,
+        what: "Jobs that have failed and are tried again: invalidations and revocations until they are done.",
+        empty: "No job waits for another attempt: nothing is stuck.",
+    },
+    List {
+        name: "dead",
+        listed: Listed::State(JobState::Dead),
+        what: "Reads that could not be recorded, and were given up. Their copies were removed: nothing old is served.",
+        empty: "There are no dead letters: no read has failed too often.",
+    },
+    List {
+        name: "queued",
+        listed: Listed::State(JobState::Queued),
+        what: "Jobs that wait for their turn, until they are due, or to be tried again.",
+        empty: "Nothing waits.",
+    },
+    List {
+        name: "running",
+        listed: Listed::State(JobState::Running),
+        what: "Jobs that workers have just now.",
+        empty: "Nothing runs just now; jobs take milliseconds.",
+    },
+    List {
+        name: "done",
+        listed: Listed::State(JobState::Done),
+        what: "Jobs whose work is done, the last of them.",
+        empty: "Nothing was done since the start. Does the API post events? Try the page Explain.",
+    },
+    List {
+        name: "superseded",
+        listed: Listed::State(JobState::Superseded),
+        what: "Jobs whose work a newer one with the same key took over, the last of them.",
+        empty: "No job was superseded by a newer one of its kind.",
+    },
+    List {
+        name: "expired",
+        listed: Listed::State(JobState::Expired),
+        what: "Jobs that were not worth starting any more, the last of them. Their copies were removed.",
+        empty: "No job has expired.",
+    },
 ];
 
 pub(super) async fn page(
@@ -60,13 +102,15 @@ pub(super) async fn page(
         (0, 0) => "queued",
     };
     let word = query.get("state").unwrap_or(usual);
-    let Some((name, listed, empty)) = LISTS.into_iter().find(|(name, ..)| *name == word) else {
+    let Some(List { name, listed, what, empty }) = LISTS.into_iter().find(|list| list.name == word) else {
         return Err(invalid("there is no such list of jobs").into());
     };
-    let after =
+    let from =
         query.get("cursor").map(|text| text.parse().map_err(|_| invalid("the page is not one of ours")));
     let which = which(&query)?;
-    let (jobs, next) = list(&service, listed, &which, after.transpose()?);
+    let (jobs, next) = list(&service, listed, &which, from.transpose()?);
+    let order = if listed.has_ended() { "Jobs, the latest first" } else { "Jobs, the oldest first" };
+    let is_dead = listed == Listed::State(JobState::Dead) && view.dead > 0;
     let here = |more: &str| format!("/console/jobs?state={name}{}{more}", narrowed(&which));
     let next = next.map(|id| here(&format!("&cursor={id}")));
     let now = service.clock.now();
@@ -75,14 +119,21 @@ pub(super) async fn page(
         (told(&query))
         div #jobs data-live {
             (tabs(name, &view))
-            @if listed == Listed::State(JobState::Dead) { (reasons(&view, &visitor)) (filters(&which)) }
-            @if jobs.is_empty() { p.empty { (empty) } } @else {
-                (table("Jobs, the oldest first", &COLUMNS, &html! { @for job in &jobs { (row(job, now, &visitor)) } }))
-            }
+            @if jobs.is_empty() && !is_dead { p.empty { (empty) } } @else { p.muted { (what) } }
+            @if is_dead { (reasons(&view, &visitor)) (filters(&which)) }
+            @if jobs.is_empty() && is_dead { p.empty { "None is like that." } }
+            @if !jobs.is_empty() { (table(order, &COLUMNS, jobs.iter().map(|job| row(job, now, &visitor)))) }
             (next_page(next.as_deref(), query.get("cursor").is_none(), &here("")))
         }
     };
     Ok(laid_out(&service, &visitor, View::Jobs, "Jobs", &main))
+}
+
+impl Listed {
+    /// Whether it is one of those of which the last are of interest.
+    fn has_ended(self) -> bool {
+        matches!(self, Self::State(JobState::Done | JobState::Superseded | JobState::Expired))
+    }
 }
 
 fn invalid(detail: &str) -> Problem {
@@ -93,13 +144,14 @@ fn list(
     service: &Service,
     listed: Listed,
     which: &Which,
-    after: Option<JobId>,
+    from: Option<JobId>,
 ) -> (Vec<JobView>, Option<JobId>) {
     let limit = ON_A_PAGE + 1;
     let mut jobs = match listed {
-        Listed::Failing => service.queue.failing(after, limit),
-        Listed::State(JobState::Dead) => service.queue.letters(which, after, limit),
-        Listed::State(state) => service.queue.jobs(Some(state), after, limit),
+        Listed::Failing => service.queue.failing(from, limit),
+        Listed::State(JobState::Dead) => service.queue.letters(which, from, limit),
+        Listed::State(state) if listed.has_ended() => service.queue.last_ended(state, from, limit),
+        Listed::State(state) => service.queue.jobs(Some(state), from, limit),
     };
     let more = jobs.len() > ON_A_PAGE;
     jobs.truncate(ON_A_PAGE);
@@ -134,7 +186,9 @@ fn told(query: &Query) -> Markup {
     let count = |name| query.get(name).and_then(|text| text.parse::<u64>().ok());
     let sentence = match (query.get("told"), count("count"), count("left")) {
         (Some("discarded"), Some(count), left) => format!("{count} discarded{}.", of_these(left)),
-        (Some("retried"), Some(count), left) => format!("{count} are tried again{}.", of_these(left)),
+        (Some("retried"), Some(count), left) => {
+            format!("{} tried again{}.", counted(count, "is", "are"), of_these(left))
+        }
         _ => return html! {},
     };
     note("ok", &html! { p role="status" { (sentence) } })
@@ -155,10 +209,10 @@ fn tabs(current: &str, view: &QueueView) -> Markup {
     html! {
         nav.tabs aria-label="Lists of jobs" {
             ul {
-                @for (name, listed, _) in LISTS {
+                @for list in &LISTS {
                     li {
-                        a href={ "/console/jobs?state=" (name) } aria-current=[(name == current).then_some("page")] {
-                            (name) @if let Some(count) = count(listed) { " " span.count { (grouped(count as u64)) } }
+                        a href={ "/console/jobs?state=" (list.name) } aria-current=[(list.name == current).then_some("page")] {
+                            (list.name) @if let Some(count) = count(list.listed) { " " span.count { (grouped(count as u64)) } }
                         }
                     }
                 }
@@ -169,20 +223,16 @@ fn tabs(current: &str, view: &QueueView) -> Markup {
 
 /// Dead letters by why they died.
 fn reasons(view: &QueueView, visitor: &Visitor) -> Markup {
-    html! {
-        @if !view.dead_by_cause.is_empty() {
-            (table("Dead letters by reason", &["Reason", "#Letters", "What to do", "All of them"], &html! {
-                @for (cause, count) in &view.dead_by_cause {
-                    tr {
-                        th scope="row" { a href={ "/console/jobs?state=dead&reason=" (cause.as_str()) } { (cause.as_str()) } }
-                        td.number { (grouped(*count as u64)) }
-                        td.wide { (advice::of_cause(*cause)) }
-                        td { (for_all(*cause, *count, visitor)) }
-                    }
-                }
-            }))
-        }
-    }
+    const COLUMNS: [Column; 4] = [head("Reason"), number("Letters"), wide("What to do"), text("All of them")];
+    let rows = view.dead_by_cause.iter().map(|(cause, count)| {
+        [
+            html! { a href={ "/console/jobs?state=dead&reason=" (cause.as_str()) } { (cause.as_str()) } },
+            html! { (grouped(*count as u64)) },
+            html! { (advice::of_cause(*cause)) " " (advice::of_letters(*cause)) },
+            for_all(*cause, *count, visitor),
+        ]
+    });
+    table("Dead letters by reason", &COLUMNS, rows)
 }
 
 fn for_all(cause: Cause, count: usize, visitor: &Visitor) -> Markup {
@@ -193,7 +243,7 @@ fn for_all(cause: Cause, count: usize, visitor: &Visitor) -> Markup {
                 form method="post" action="/console/jobs/retry-all" {
                     (fields) button type="submit" aria-label={ "Retry all of " (cause.as_str()) } { "Retry all" }
                 }
-                (confirmed("Discard all", &format!("Forget all {count} dead letters of {}? Their copies are gone already.", cause.as_str()), &html! {
+                (confirmed("Discard all", &format!("Forget {} of {}? What they are about has no copy any more.", counted(count as u64, "dead letter", "dead letters"), cause.as_str()), &html! {
                     form method="post" action="/console/jobs/discard-all" {
                         (fields) button.danger type="submit" { "Discard them" }
                     }
@@ -220,28 +270,38 @@ fn filters(which: &Which) -> Markup {
     }
 }
 
-pub(super) const COLUMNS: [&str; 8] =
-    ["Job", "State", "About", "#Priority", "#Failed", "Last error", "Accepted", "Actions"];
+pub(super) const COLUMNS: [Column; 9] = [
+    text("Job"),
+    text("State"),
+    text("About"),
+    number("Priority"),
+    number("Failed"),
+    number("Removed"),
+    wide("Last error"),
+    text("Accepted"),
+    text("Actions"),
+];
+/// The place of what a job is about.
+pub(super) const ABOUT: usize = 2;
 
-pub(super) fn row(job: &JobView, now: Timestamp, visitor: &Visitor) -> Markup {
-    html! {
-        tr {
-            td { a href={ "/console/jobs/" (job.id) } title=(job.id) { (job.job_type) } }
-            td { (state_badge(job)) }
-            td { (about(job)) }
-            td.number { (job.priority) }
-            td.number { (job.attempts) }
-            td.wide { (last_error(job)) }
-            td { (when(job.accepted_at, now)) }
-            td { (actions(job, visitor)) }
-        }
-    }
+pub(super) fn row(job: &JobView, now: Timestamp, visitor: &Visitor) -> [Markup; COLUMNS.len()] {
+    [
+        html! { a href={ "/console/jobs/" (job.id) } title=(job.id) { (job.job_type) } },
+        state_badge(job),
+        about(job),
+        html! { (job.priority) },
+        html! { @if job.attempts > 0 { (grouped(job.attempts.into())) } },
+        html! { @if let Some(tally) = job.tally.filter(|_| job.finished_at.is_some()) { (grouped(tally.deleted)) } },
+        last_error(job),
+        when(job.accepted_at, now),
+        actions(job, visitor),
+    ]
 }
 
-pub(super) fn last_error(job: &JobView) -> Markup {
+fn last_error(job: &JobView) -> Markup {
     html! {
         @if let Some(cause) = job.cause { code { (cause.as_str()) } " " }
-        @if let Some(error) = &job.last_error { (error) } @else { span.muted { "–" } }
+        @if let Some(error) = &job.last_error { (error) }
     }
 }
 

@@ -123,7 +123,7 @@ fn account(visitor: &Visitor) -> Markup {
                         button.quiet type="submit" { "Sign out" }
                     }
                 }
-                None => span { "open to everybody who reaches it" },
+                None => span { "no API keys: open to whoever reaches it" },
             }
         }
     }
@@ -132,24 +132,6 @@ fn account(visitor: &Visitor) -> Markup {
 /// What shows that a form is the visitor's own.
 pub(super) fn token(visitor: &Visitor) -> Markup {
     html! { input type="hidden" name=(TOKEN) value=(visitor.token); }
-}
-
-/// A table that scrolls in its own box where the screen is narrow. The name of a column of numbers begins with `#`.
-pub(super) fn table(caption: &str, columns: &[&str], rows: &Markup) -> Markup {
-    html! {
-        div.scroll role="region" aria-label=(caption) tabindex="0" {
-            table {
-                caption { (caption) }
-                thead { tr { @for column in columns {
-                    @match column.strip_prefix('#') {
-                        Some(name) => th.number scope="col" { (name) },
-                        None => th scope="col" { (column) },
-                    }
-                }  } }
-                tbody { (rows) }
-            }
-        }
-    }
 }
 
 /// Something to be read before all else.

@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use super::{
     failure::Failure,
-    format::{entity, holder},
-    layout::{View, page as laid_out, table},
+    format::{entity, holder, to_the_second},
+    layout::{View, page as laid_out},
+    table::{self, Column, number, table, text},
     visitor::Visitor,
 };
 use crate::{
@@ -23,17 +24,20 @@ use crate::{
 
 /// Events that a page begins with.
 const SHOWN: usize = 50;
+const COLUMNS: [Column; 6] =
+    [text("Ended"), text("Does"), text("About"), number("Removed"), number("Not there"), number("Holders")];
 
 pub(super) async fn page(State(service): State<Arc<Service>>, visitor: Visitor) -> Html<String> {
     let (events, place) = latest(&service.feed);
-    let rows = html! { @for event in events.iter().rev() { (row(event)) } };
+    // What `console.js` fills with an event that comes.
+    let empty = [html! { time {} }, html! {}, html! { a.about {} }, html! {}, html! {}, html! {}];
     let main = html! {
         h1 { "Live" }
         p { "What invalidations and revocations of this process have removed, the latest first." }
         p { span #stream.badge.idle role="status" data-stream={ "/console/live/events?after=" (place) } { "reload to see more" } }
         p.empty #none hidden[!events.is_empty()] { "Nothing was invalidated since the start. Change something, or use the page Invalidate." }
-        (table("Invalidations", &["Ended", "Does", "About", "#Removed", "#Not there", "Holders"], &html! { (rows) }))
-        template #event { tr { td { time {} } td {} td { a.about {} } td.number {} td.number {} td.wide {} } }
+        (table("Invalidations", &COLUMNS, events.iter().rev().map(row)))
+        template #event { (table::row(&COLUMNS, &empty)) }
     };
     laid_out(&service, &visitor, View::Live, "Live", &main)
 }
@@ -69,19 +73,17 @@ fn latest(feed: &Feed) -> (Vec<Value>, String) {
     (shown, place.to_string())
 }
 
-fn row(event: &Value) -> Markup {
+fn row(event: &Value) -> [Markup; COLUMNS.len()] {
     let text = |name: &str| event[name].as_str().unwrap_or_default();
-    let count = |name: &str| event[name].as_u64().unwrap_or_default();
+    let count = |name: &str| html! { (event[name].as_u64().unwrap_or_default()) };
     let holders = event["holders"].as_array().map_or(0, Vec::len);
     let more = if event["more_holders"] == true { " and more" } else { "" };
-    html! {
-        tr {
-            td { time datetime=(text("finished_at")) { (text("finished_at")) } }
-            td { (text("job_type")) @if event["recheck"] == true { ", again" } }
-            td { @match event["holder"].as_str() { Some(id) => (holder(id)), None => (entity(text("resource_type"), text("entity_id"))) } }
-            td.number { (count("deleted")) }
-            td.number { (count("absent")) }
-            td.wide { (holders) (more) }
-        }
-    }
+    [
+        html! { time datetime=(text("finished_at")) { (to_the_second(text("finished_at"))) } },
+        html! { (text("job_type")) @if event["recheck"] == true { ", again" } },
+        html! { @match event["holder"].as_str() { Some(id) => (holder(id)), None => (entity(text("resource_type"), text("entity_id"))) } },
+        count("deleted"),
+        count("absent"),
+        html! { (holders) (more) },
+    ]
 }

@@ -10,7 +10,7 @@ use axum::{
     Router,
     http::{HeaderName, HeaderValue, header},
     middleware::map_response,
-    response::Response,
+    response::{Redirect, Response},
     routing::{get, post},
 };
 
@@ -43,6 +43,7 @@ mod live;
 mod overview;
 mod session;
 mod sign_in;
+mod table;
 mod visitor;
 
 #[cfg(test)]
@@ -50,6 +51,7 @@ mod tests;
 
 use attempts::Attempts;
 pub(super) use attempts::Peer;
+use failure::Failure;
 use session::{Sessions, random};
 
 /// What a page may load and do: what this service serves, and nothing else.
@@ -122,11 +124,23 @@ pub(super) fn router() -> Router<Arc<Service>> {
         .route("/console/live/events", get(live::events))
         .route("/console/configuration", get(configuration::page))
         .route("/console/health", get(health::page))
+        .route("/console", get(to_the_overview))
+        .route("/console/", get(to_the_overview))
+        .route("/console/{*path}", get(no_such_page))
         .route_layer(map_response(kept_nowhere));
     Router::new()
         .route("/console/assets/{file}", get(assets::file))
         .merge(pages)
         .route_layer(map_response(confined))
+}
+
+async fn to_the_overview() -> Redirect {
+    Redirect::to("/")
+}
+
+/// Whoever mistypes an address is a person.
+async fn no_such_page() -> Failure {
+    Failure::NoSuchPage
 }
 
 /// Nothing that is shown here is for a cache or for a browser's history of pages.

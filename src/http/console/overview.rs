@@ -13,7 +13,8 @@ use super::{
     chart::{Line, chart},
     failure::Failure,
     format::{badge, grouped, number, span},
-    layout::{View, note, page as laid_out, status_word, table},
+    layout::{View, entity_fields, note, page as laid_out, status_word},
+    table::{self, Column, head, text},
     visitor::Visitor,
 };
 use crate::{
@@ -28,6 +29,15 @@ use crate::{
 const LATEST: usize = 6;
 /// Priorities that are told apart in a chart.
 const LINES: usize = 4;
+/// What people come with, and the page that answers it.
+const QUESTIONS: [(&str, &str); 6] = [
+    ("/console/entity", "Who holds a post, and until when? Why is an old copy still there?"),
+    ("/console/holder", "What does a token hold? Revoke it."),
+    ("/console/jobs", "What is stuck, what has died, and why?"),
+    ("/console/explain", "What would come of an event? Why did it do nothing?"),
+    ("/console/live", "What is being removed just now?"),
+    ("/console/invalidate", "Remove every copy of a post, counted first."),
+];
 
 pub(super) async fn page(
     State(service): State<Arc<Service>>,
@@ -44,14 +54,32 @@ pub(super) async fn page(
         div #overview data-live {
             (troubles(&readiness))
             (tiles(&readiness, &view, &points, slowest))
+        }
+        form.row method="get" action="/console/entity" role="search" aria-label="Look up an entity" {
+            (entity_fields(&service, "", ""))
+            button type="submit" { "Who holds it?" }
+        }
+        div #load data-live {
             div.charts { (charts(&points)) }
             div.columns {
-                (by_priority(&view))
+                div {
+                    (questions())
+                    (by_priority(&view))
+                }
                 (by_state(&service, &view))
             }
         }
     };
     Ok(laid_out(&service, &visitor, View::Overview, "Overview", &main))
+}
+
+fn questions() -> Markup {
+    html! {
+        section.card aria-labelledby="questions" {
+            h2 #questions { "What do you want to know?" }
+            ul.plain { @for (href, question) in QUESTIONS { li { a href=(href) { (question) } } } }
+        }
+    }
 }
 
 /// What is wrong, and what to do about it.
@@ -75,21 +103,24 @@ fn tiles(readiness: &Readiness, view: &QueueView, points: &[Point], slowest: Opt
         / latest.len().max(1) as f64;
     let oldest = view.oldest_age.as_secs_f64();
     let (class, word) = status_word(readiness.status);
+    let alarm = |count: usize, class: &'static str| {
+        html! { @if count > 0 { b class=(class) { (grouped(count as u64)) } } @else { "0" } }
+    };
     html! {
         div.tiles {
             (tile("Status", &badge(class, word), "/console/health"))
             (tile("Events per second", &html! { (number(rate)) }, "/console/live"))
             (tile("Jobs waiting", &html! { (grouped(view.queued as u64)) }, "/console/jobs?state=queued"))
-            (tile("Oldest is ready for", &html! { (span(oldest)) }, "/console/jobs?state=queued"))
-            (tile("Failing", &html! { (grouped(view.suspended as u64)) }, "/console/jobs?state=failing"))
-            (tile("Dead letters", &html! { (grouped(view.dead as u64)) }, "/console/jobs?state=dead"))
-            (tile("Event to deletion, 95 %", &html! { (slowest.map_or_else(|| "–".to_owned(), span)) }, "/console/live"))
+            (tile("Oldest ready job waits", &html! { (span(oldest)) }, "/console/jobs?state=queued"))
+            (tile("Failing jobs", &alarm(view.suspended, "bad"), "/console/jobs?state=failing"))
+            (tile("Dead letters", &alarm(view.dead, "warn"), "/console/jobs?state=dead"))
+            (tile("95 % deleted within, last hour", &html! { (slowest.map_or_else(|| "–".to_owned(), span)) }, "/console/live"))
         }
     }
 }
 
 fn tile(name: &str, value: &Markup, href: &str) -> Markup {
-    html! { a.tile href=(href) { span { (name) } b { (value) } } }
+    html! { a.tile href=(href) { span { (name) } span.value { (value) } } }
 }
 
 fn charts(points: &[Point]) -> Markup {
@@ -122,42 +153,46 @@ fn charts(points: &[Point]) -> Markup {
 }
 
 fn by_priority(view: &QueueView) -> Markup {
-    let age = |priority| view.oldest_by_priority.get(priority).map(|age| span(age.as_secs_f64()));
-    table(
-        "Waiting by priority",
-        &["Priority", "#Jobs", "#Oldest is ready for"],
-        &html! {
-            @if view.by_priority.is_empty() { tr { td colspan="3" { "Nothing waits." } } }
-            @for (priority, jobs) in &view.by_priority {
-                tr {
-                    td { (priority) @if *priority == 0 { span.muted { " (most urgent)" } } }
-                    td.number { (grouped(*jobs as u64)) }
-                    td.number { (age(priority).unwrap_or_else(|| "not due yet".to_owned())) }
-                }
-            }
-        },
-    )
+    const COLUMNS: [Column; 3] =
+        [text("Priority"), table::number("Jobs"), table::number("Oldest ready job waits")];
+    let age = |priority: &u16| view.oldest_by_priority.get(priority).map(|age| span(age.as_secs_f64()));
+    let row = |(priority, jobs): (&u16, &usize)| {
+        [
+            html! { (priority) @if *priority == 0 { span.muted { " (most urgent)" } } },
+            html! { (grouped(*jobs as u64)) },
+            html! { (age(priority).unwrap_or_else(|| "none is ready".to_owned())) },
+        ]
+    };
+    html! {
+        @if !view.by_priority.is_empty() {
+            (table::table("Waiting by priority", &COLUMNS, view.by_priority.iter().map(row)))
+        }
+    }
 }
 
 fn by_state(service: &Service, view: &QueueView) -> Markup {
     const ENDS: [JobState; 4] = [JobState::Done, JobState::Superseded, JobState::Expired, JobState::Dead];
+    const COLUMNS: [Column; 5] = [
+        head("State"),
+        table::number("cache"),
+        table::number("invalidate"),
+        table::number("revoke"),
+        table::number("All"),
+    ];
+    let name =
+        |state: JobState| html! { a href={ "/console/jobs?state=" (state.as_str()) } { (state.as_str()) } };
+    let now =
+        |state, count: usize| [name(state), html! {}, html! {}, html! {}, html! { (grouped(count as u64)) }];
     let ended = |state| {
-        JobType::ALL.iter().map(|job_type| (service.job_counts)(*job_type, state)).collect::<Vec<u64>>()
+        let counts = JobType::ALL.map(|job_type| (service.job_counts)(job_type, state));
+        let all = counts.iter().sum();
+        let [cache, invalidate, revoke] = counts.map(|count| html! { (grouped(count)) });
+        [name(state), cache, invalidate, revoke, html! { (grouped(all)) }]
     };
-    table(
-        "Jobs by state",
-        &["State", "#cache", "#invalidate", "#revoke", "#All"],
-        &html! {
-            tr { th scope="row" { a href="/console/jobs?state=queued" { "queued" } } td colspan="3" {} td.number { (grouped(view.queued as u64)) } }
-            tr { th scope="row" { a href="/console/jobs?state=running" { "running" } } td colspan="3" {} td.number { (grouped(view.running as u64)) } }
-            @for state in ENDS {
-                @let counts = ended(state);
-                tr {
-                    th scope="row" { a href={ "/console/jobs?state=" (state.as_str()) } { (state.as_str()) } span.muted { " since the start" } }
-                    @for count in &counts { td.number { (grouped(*count)) } }
-                    td.number { (grouped(counts.iter().sum())) }
-                }
-            }
-        },
+    let rows = [now(JobState::Queued, view.queued), now(JobState::Running, view.running)];
+    table::table(
+        "Jobs by state (ended ones: since the start)",
+        &COLUMNS,
+        rows.into_iter().chain(ENDS.into_iter().map(ended)),
     )
 }

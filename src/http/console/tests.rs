@@ -201,7 +201,10 @@ async fn after_signing_out_the_cookie_opens_nothing() {
     let token = browser.token().await;
     let out = browser.post("/console/sign-out", &format!("form_token={token}")).await;
     assert!(
-        out.headers[header::SET_COOKIE].to_str().unwrap().starts_with("decache_session=; Path=/; Max-Age=0;")
+        out.headers[header::SET_COOKIE]
+            .to_str()
+            .unwrap()
+            .starts_with("decache_session_8080=; Path=/; Max-Age=0;")
     );
     assert_eq!(browser.get("/").await.status, StatusCode::SEE_OTHER);
 }
@@ -213,9 +216,25 @@ async fn behind_tls_the_cookie_goes_over_tls_only() {
     browser.headers.insert("x-forwarded-proto", "https".parse().unwrap());
     let answer = browser.post("/console/sign-in", "key=key-of-reader").await;
     let cookie = answer.headers[header::SET_COOKIE].to_str().unwrap();
-    assert!(cookie.starts_with("__Host-decache_session=") && cookie.ends_with("; Secure"), "{cookie}");
+    assert!(cookie.starts_with("__Host-decache_session_8080=") && cookie.ends_with("; Secure"), "{cookie}");
     browser.headers.insert(header::COOKIE, cookie.split(';').next().unwrap().parse().unwrap());
     assert_eq!(browser.get("/").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn two_services_on_one_host_do_not_sign_each_others_visitors_out() {
+    let (one, other) = (with_keys(), with_keys());
+    let mut browser = Browser::signed_in(&one, "reader").await;
+    let mut beside = Browser::new(&other);
+    beside.headers.insert(header::HOST, "localhost:8081".parse().unwrap());
+    let answer = beside.post("/console/sign-in", "key=key-of-reader").await;
+    let cookie = answer.headers[header::SET_COOKIE].to_str().unwrap().split(';').next().unwrap();
+    // A browser keeps both, and sends both to either.
+    let both = format!("{}; {cookie}", browser.headers[header::COOKIE].to_str().unwrap());
+    for browser in [&mut browser, &mut beside] {
+        browser.headers.insert(header::COOKIE, both.parse().unwrap());
+        assert_eq!(browser.get("/").await.status, StatusCode::OK);
+    }
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@
 //! keys, and so no sessions, one token is in all forms. Then a name that leads to us must not make another site one with us
 //! (DNS rebinding): such a name has a dot, for it is somebody's domain, and is refused.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, Method, Uri, header, request::Parts, uri::Authority},
+    http::{HeaderMap, Method, Uri, header, request::Parts},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,13 @@ use super::{
     failure::Failure,
     session::{LIFE, Session},
 };
-use crate::{config::auth::Scope, http::Service};
+use crate::{
+    config::auth::Scope,
+    http::{
+        Service,
+        site::{Site, is_asked_by_a_domain, port, site},
+    },
+};
 
 /// Somebody who may look.
 #[derive(Debug)]
@@ -69,35 +75,24 @@ fn back(method: &Method, uri: &Uri) -> Option<String> {
 
 /// Refuses what another site has sent, as far as browsers tell. The token in the form decides; this is told first.
 pub(super) fn needs_own_origin(headers: &HeaderMap) -> Result<(), Failure> {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let is_own = match (text("sec-fetch-site"), text("origin")) {
-        (Some(site), _) => site == "same-origin",
+    match site(headers) {
         // Where the referrer is kept to oneself, so is the origin of a form.
-        (None, None | Some("null")) => true,
-        (None, Some(origin)) => {
-            let from = origin.split_once("://").map(|(_, authority)| authority);
-            from.is_some_and(|from| text("host").is_some_and(|host| host.eq_ignore_ascii_case(from)))
-        }
-    };
-    if is_own { Ok(()) } else { Err(Failure::OtherSite) }
+        Site::Own | Site::Hidden | Site::Untold => Ok(()),
+        Site::Typed | Site::Other => Err(Failure::OtherSite),
+    }
 }
 
 fn needs_own_name(headers: &HeaderMap) -> Result<(), Failure> {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if host.is_empty() || is_nobodys_domain(host) { Ok(()) } else { Err(Failure::UnknownName) }
+    if is_asked_by_a_domain(headers) { Err(Failure::UnknownName) } else { Ok(()) }
 }
 
-/// Whether a `Host` is an address, this machine, or a name of the local network.
-fn is_nobodys_domain(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
-    let name = authority.host().trim_end_matches('.').to_ascii_lowercase();
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    address.parse::<IpAddr>().is_ok() || !name.contains('.') || name.ends_with(".localhost")
-}
-
-/// The name of the cookie. With TLS a prefix has browsers see to it that it is ours alone.
-fn cookie_name(secure: bool) -> &'static str {
-    if secure { "__Host-decache_session" } else { "decache_session" }
+/// The name of the cookie. Browsers send a host's cookies to all of its ports, so the port that they ask is part of the name:
+/// else two services on one host would sign each other's visitors out. With TLS a prefix has browsers see to it that it is
+/// ours alone.
+fn cookie_name(headers: &HeaderMap, secure: bool) -> String {
+    let prefix = if secure { "__Host-" } else { "" };
+    let port = port(headers).map(|port| format!("_{port}")).unwrap_or_default();
+    format!("{prefix}decache_session{port}")
 }
 
 /// Whether the browser speaks TLS: to us, or to a proxy that says so. Who says so falsely harms their own session only.
@@ -106,7 +101,7 @@ fn is_secure(headers: &HeaderMap, service: &Service) -> bool {
 }
 
 fn session_id(headers: &HeaderMap, service: &Service) -> Option<String> {
-    let name = cookie_name(is_secure(headers, service));
+    let name = cookie_name(headers, is_secure(headers, service));
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(found, _)| *found == name).map(|(_, id)| id.to_owned())
@@ -117,60 +112,8 @@ pub(super) fn cookie(headers: &HeaderMap, service: &Service, id: Option<&str>) -
     let secure = is_secure(headers, service);
     let (value, age) = id.map_or(("", 0), |id| (id, LIFE.as_secs()));
     let more = if secure { "; Secure" } else { "" };
-    format!("{}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{more}", cookie_name(secure))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_that_may_be_somebodys_domain_is_not_ours() {
-        for host in [
-            "127.0.0.1:8080",
-            "[::1]:8080",
-            "10.1.2.3",
-            "localhost:8080",
-            "LOCALHOST",
-            "decache:8080",
-            "a.localhost",
-        ] {
-            assert!(is_nobodys_domain(host), "{host}");
-        }
-        for host in [
-            "evil.example",
-            "evil.example.:8080",
-            "127.0.0.1.evil.example",
-            "localhost.evil.example",
-            "a b",
-            "127.1.evil",
-        ] {
-            assert!(!is_nobodys_domain(host), "{host}");
-        }
-    }
-
-    #[test]
-    fn what_another_site_sends_is_refused() {
-        let headers = |pairs: &[(&'static str, &str)]| -> HeaderMap {
-            pairs.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap())).collect()
-        };
-        let host = ("host", "decache:8080");
-        for own in [
-            vec![host],
-            vec![host, ("origin", "null")],
-            vec![host, ("origin", "https://Decache:8080")],
-            vec![host, ("origin", "null"), ("sec-fetch-site", "same-origin")],
-        ] {
-            assert!(needs_own_origin(&headers(&own)).is_ok(), "{own:?}");
-        }
-        for other in [
-            vec![host, ("origin", "http://evil.example")],
-            vec![host, ("origin", "http://decache:80")],
-            vec![host, ("origin", "decache:8080")],
-            vec![host, ("origin", "http://decache:8080"), ("sec-fetch-site", "same-site")],
-            vec![host, ("sec-fetch-site", "cross-site")],
-        ] {
-            assert!(needs_own_origin(&headers(&other)).is_err(), "{other:?}");
-        }
-    }
+    format!(
+        "{}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{more}",
+        cookie_name(headers, secure)
+    )
 }

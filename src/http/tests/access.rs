@@ -83,7 +83,7 @@ async fn a_url_that_leads_nowhere_is_a_problem() {
         "/v1/entities/Posts",
         "/v1/entities/Posts/",
         "/v1/entities/Posts/a/b",
-        "/docs/",
+        "/docs/x/",
         "/docs/swagger-ui.js",
         "/docs/%FF",
     ] {
@@ -94,6 +94,13 @@ async fn a_url_that_leads_nowhere_is_a_problem() {
             "{url}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_slash_more_leads_to_the_reader_wherever_a_proxy_has_put_it() {
+    let answer = App::new().get("/docs/").await;
+    assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(answer.headers[header::LOCATION], "../docs");
 }
 
 #[tokio::test]

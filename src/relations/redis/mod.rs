@@ -25,15 +25,15 @@ mod look_up;
 mod record;
 mod remembered;
 mod scripts;
+mod vault;
 
-use remembered::Remembered;
+use remembered::{Remembered, Tokens};
 use scripts::Script;
 
 /// What one call of a script may take, so that no other client of the Redis waits long.
 const MEMBERS_PER_CALL: usize = 64;
 const BUCKETS_PER_CALL: usize = 64;
 const MERGES_PER_CALL: usize = 64;
-const KEYS_PER_MGET: usize = 128;
 
 /// The index in a Redis of its own, or beside other things under its prefix.
 pub struct RedisStore {
@@ -41,6 +41,7 @@ pub struct RedisStore {
     keys: Keys,
     by_holder: bool,
     vault: Remembered,
+    tokens: Tokens,
     /// The marker of the index that this process knows; `None` until it knows one.
     expected: RwLock<Option<Arc<str>>>,
 }
@@ -48,8 +49,8 @@ pub struct RedisStore {
 impl RedisStore {
     /// A store behind `pool`, by holder too. No connection is made yet.
     pub fn new(pool: RedisPool, prefix: &str) -> Self {
-        let (vault, expected) = (Remembered::default(), RwLock::default());
-        Self { pool, keys: Keys::new(prefix), by_holder: true, vault, expected }
+        let (vault, tokens, expected) = (Remembered::default(), Tokens::default(), RwLock::default());
+        Self { pool, keys: Keys::new(prefix), by_holder: true, vault, tokens, expected }
     }
 
     /// The same, by holder or not.
@@ -264,21 +265,14 @@ impl Relations for RedisStore {
         &'a self,
         holders: &'a [HolderId],
     ) -> BoxFuture<'a, Result<Vec<Option<Sealed>>, StoreError>> {
-        Box::pin(async move {
-            if holders.is_empty() {
-                return Ok(Vec::new());
-            }
-            let mut pipeline = redis::pipe();
-            for chunk in holders.chunks(KEYS_PER_MGET) {
-                pipeline
-                    .cmd("MGET")
-                    .arg(chunk.iter().map(|holder| self.keys.vault(*holder)).collect::<Vec<_>>());
-            }
-            let entries: Vec<Vec<Option<Vec<u8>>>> = self.query(pipeline).await?;
-            let entries: Vec<_> = entries.into_iter().flatten().map(|entry| entry.map(Sealed)).collect();
-            self.vault.saw(holders, &entries);
-            Ok(entries)
-        })
+        Box::pin(self.read_vault(holders))
+    }
+
+    fn tokens<'a>(
+        &'a self,
+        holders: &'a [HolderId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Sealed>>, StoreError>> {
+        Box::pin(self.read_tokens(holders))
     }
 
     fn compact<'a>(&'a self, entity: &'a Entity) -> BoxFuture<'a, Result<bool, StoreError>> {

@@ -104,6 +104,7 @@ impl RedisStore {
             return Err(StoreError::Unavailable("another server has taken over".to_owned()));
         }
         self.vault.written(epoch, &vault, with_slack);
+        self.tokens.keep(vault.iter().map(|recording| (recording.member.holder, &recording.vault)));
         let mut recorded = vec![None; batch.len()];
         let (of_members, of_entries) = answers.split_at(members.len());
         for (call, answer) in members.iter().zip(of_members) {

@@ -1,4 +1,5 @@
-//! Which vault entries are known to be there, so that most recordings need not write one.
+//! What is known of the vault: which entries are there, so that most recordings need not write one, and what is in some, so that
+//! a fan-out need not read them.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -14,6 +15,40 @@ use crate::{
 
 /// Holders in one half of the memory, which so takes some 3 MiB at most.
 const HALF: usize = 32 * 1024;
+
+/// An entry that is longer than this is read each time.
+const LONGEST: usize = 128;
+
+/// A bounded memory of entries, sealed as they are, by their holders: some 10 MiB at most. It holds for any server and for ever,
+/// since nothing else than the holder's token is in any entry of theirs.
+#[derive(Debug)]
+pub(super) struct Tokens(Mutex<Recent<HolderId, Box<[u8]>>>);
+
+impl Tokens {
+    /// The entries of these holders, in their order; `None` for those that are not remembered.
+    pub(super) fn of(&self, holders: &[HolderId]) -> Vec<Option<Sealed>> {
+        let mut known = self.lock();
+        holders.iter().map(|holder| known.get(holder).map(|entry| Sealed(entry.to_vec()))).collect()
+    }
+
+    /// Remembers these.
+    pub(super) fn keep<'a>(&self, entries: impl Iterator<Item = (HolderId, &'a Sealed)>) {
+        let mut known = self.lock();
+        for (holder, Sealed(entry)) in entries.filter(|(_, entry)| entry.0.len() <= LONGEST) {
+            known.keep(holder, entry.as_slice().into());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Recent<HolderId, Box<[u8]>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self(Mutex::new(Recent::new(HALF)))
+    }
+}
 
 /// A bounded memory of what this process has written to the vault of one server, as long as that is the same one. It is right
 /// because an entry is only ever extended, and nobody takes one away; whoever finds one missing says so.
@@ -150,6 +185,15 @@ mod tests {
         write(&memory, Some(1), &recording(1, 100, true));
         assert!(!is_missing(&memory, Some(1), &recording(1, 100, true)));
         assert!(!is_missing(&memory, Some(1), &recording(1, 100, false)), "what is there names its holder");
+    }
+
+    #[test]
+    fn short_entries_are_remembered_by_their_holders() {
+        let (memory, ids) = (Tokens::default(), [1, 2, 3].map(|n| HolderId([n; 16])));
+        assert_eq!(memory.of(&ids), [None, None, None]);
+        let (short, long) = (Sealed(vec![7; LONGEST]), Sealed(vec![7; LONGEST + 1]));
+        memory.keep([(ids[0], &short), (ids[1], &long)].into_iter());
+        assert_eq!(memory.of(&ids), [Some(short), None, None]);
     }
 
     #[test]
