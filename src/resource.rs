@@ -315,6 +315,29 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_under_a_template_of_before_may_live_until_that_has_ended() {
+        let config = ResourcesConfig([("Posts".to_owned(), posts(&["/p/{entity_id}"]))].into());
+        let mut resources = Resources::compile(&config, "").unwrap();
+        assert!(resources.retire("Posts", KeyTemplate::parse("/q/{entity_id}").unwrap(), Timestamp(5)));
+        let living = |now| {
+            let templates = resources.get("Posts").unwrap().living_templates(Timestamp(now));
+            templates.map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (living(4), living(5)),
+            (vec!["/p/{entity_id}".into(), "/q/{entity_id}".into()], vec!["/p/{entity_id}".into()])
+        );
+    }
+
+    #[test]
+    fn a_copy_in_a_cache_that_fills_late_lives_so_much_longer() {
+        let late = ResourceConfig { recheck: Duration::from_secs(10), ..posts(&["/p/{entity_id}"]) };
+        let config = [("Posts".to_owned(), late), ("Notes".to_owned(), posts(&["/n/{entity_id}"]))];
+        let resources = Resources::compile(&ResourcesConfig(config.into()), "").unwrap();
+        assert_eq!(resources.longest_life(), Duration::from_secs(300 + 2 + 10));
+    }
+
+    #[test]
     fn a_variants_text_gives_its_key_and_shows_as_it_was_written() {
         let resource = compile("Posts", posts(&["/p/{entity_id}?t={access_token}"])).unwrap();
         let (entity, token) = (Entity::new("Posts", "{}").unwrap(), AccessToken::new("tok-alice"));

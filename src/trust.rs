@@ -52,11 +52,13 @@ impl Trust {
         self.lock().floor
     }
 
-    /// The floor as a `stale` that every entity has, for as long as one would live.
+    /// The floor as a `stale` that every entity has, for as long as one would live, or until the loss is answered: an undated
+    /// hit on a copy from before makes that copy look known to whoever looks for those that are not.
     pub fn stale(&self, now: Timestamp, margins: Margins) -> Option<Stale> {
         let floor = self.floor()?;
-        let lives = holds(Clause::Floor) && now < floor.after(margins.horizon + 2 * margins.guard);
-        lives.then_some(Stale { at: floor, generation: floor.0 + 1 })
+        let is_remembered = now < floor.after(margins.horizon + 2 * margins.guard);
+        let lives = is_remembered || self.incomplete_until(now).is_some();
+        (holds(Clause::Floor) && lives).then_some(Stale { at: floor, generation: floor.0 + 1 })
     }
 
     /// Until when copies may live that the index does not know of; `None` where it knows them all.
@@ -114,6 +116,16 @@ mod tests {
         trust.lost(Timestamp(2_000), Timestamp(9_000));
         trust.complete();
         assert_eq!((trust.floor(), trust.incomplete_until(Timestamp(0))), (Some(Timestamp(2_000)), None));
+    }
+
+    #[test]
+    fn until_a_loss_is_answered_its_floor_outlives_the_horizon() {
+        let trust = Trust::default();
+        trust.lost(Timestamp(2_000), Timestamp(9_000));
+        let margins = Margins { guard: Duration::ZERO, horizon: Duration::from_secs(1) };
+        assert!(trust.stale(Timestamp(8_999), margins).is_some());
+        trust.complete();
+        assert_eq!(trust.stale(Timestamp(3_000), margins), None);
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::{
     window::{self, Finished, Window},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Fan-outs that one worker has under way at a time.
 const FAN_OUTS: usize = 16;
 /// Batches of reads that one worker has under way at a time: one is sent while another is answered.

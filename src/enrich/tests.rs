@@ -183,6 +183,21 @@ fn an_undated_read_is_taken_unless_the_resource_requires_a_time() {
     assert!(setup.job(&json!({"occurred_at": null, "action_type": "Update"})).is_ok());
 }
 
+/// How long it has waited nobody knows then.
+#[test]
+fn a_read_from_further_ahead_than_clocks_may_be_apart_is_undated() {
+    let began = |guard, ahead| {
+        let mut setup = Setup::new();
+        setup.resources.0.get_mut("Posts").unwrap().guard = Duration::from_millis(guard);
+        setup.job(&json!({ "occurred_at": AT.now.0 + ahead })).unwrap().occurred_at
+    };
+    assert_eq!((began(2000, 2000), began(2000, 2001)), (Some(AT.now), None));
+    assert_eq!((began(0, 250), began(0, 251)), (Some(AT.now), None), "an answer takes time, too");
+    assert_eq!(began(5000, 5000), Some(AT.now), "another resource's clocks are closer");
+    let write = Setup::new().job(&json!({ "action_type": "Update", "occurred_at": AT.now.0 + 3_600_000 }));
+    assert_eq!(write.unwrap().occurred_at, Some(AT.now));
+}
+
 #[test]
 fn a_variant_is_kept_and_a_foreign_key_refused_without_the_token_in_the_sentence() {
     let key = "/posts/42?page=2&access_token={access_token}";

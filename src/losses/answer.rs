@@ -123,9 +123,6 @@ impl Losses {
         let (Debt::Index(since), Some(recheck)) = (debt, hooks.resources.longest_recheck()) else {
             return Ok(paid);
         };
-        if self.on_loss() == OnLoss::Resolver || !holds(Clause::LossAnswered) {
-            return Ok(paid);
-        }
         let left = since.after(recheck).since(self.window.now());
         cancelled.run_until_cancelled(tokio::time::sleep(left)).await.ok_or(Unpaid::Cancelled)?;
         let again = self.pay(hooks, debt, cancelled).await?;

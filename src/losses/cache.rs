@@ -39,7 +39,8 @@ impl Losses {
     }
 
     async fn look_at_cache(&self, name: &str, pulse: &dyn Watched) -> Result<(), PoolError> {
-        let found = pulse.look().await?;
+        let mut found = pulse.look().await?;
+        let is_ahead = self.doubt(&mut found);
         if found.info.may_lose_the_last {
             self.window.may_fail_over();
         }
@@ -55,7 +56,7 @@ impl Losses {
             let _ = self.save(false).await;
         }
         // A cache that is full, or lets us do no more than delete, takes no beat, and is well.
-        let _ = self.beat(name, pulse).await;
+        let _ = self.beat(name, pulse, is_ahead).await;
         Ok(())
     }
 

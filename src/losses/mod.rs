@@ -40,7 +40,7 @@ use crate::{
     metrics::Metrics,
     notebook::Notebook,
     queue::Queue,
-    redis_pool::{Found, RedisPool, Watched},
+    redis_pool::{Found, PoolError, RedisPool, Watched},
     relations::{Marked, Marker, redis::RedisStore},
     trust::Trust,
     upkeep::run_again,
@@ -251,9 +251,15 @@ impl Losses {
         is_news
     }
 
-    async fn beat(&self, name: &str, pulse: &dyn Watched) -> Result<(), crate::redis_pool::PoolError> {
+    /// Leaves out a beat from later than now. It is of an earlier life, whose clock was ahead: it says nothing of what came
+    /// since, and is to be replaced. Returns whether that is so.
+    fn doubt(&self, found: &mut Found) -> bool {
+        found.beat.take_if(|beat| *beat > self.window.now()).is_some()
+    }
+
+    async fn beat(&self, name: &str, pulse: &dyn Watched, replaced: bool) -> Result<(), PoolError> {
         let at = self.window.now();
-        pulse.beat(at).await?;
+        pulse.beat(at, replaced).await?;
         if let Some(known) = self.memory().servers.get_mut(name) {
             known.beat = Some(at);
         }

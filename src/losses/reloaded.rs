@@ -66,6 +66,6 @@ impl Losses {
 
 /// Looks after a cache by the beats of this process.
 pub(super) fn watched((name, pool, prefix): &(String, RedisPool, String), process: &str) -> WatchedCache {
-    let key = format!("{prefix}decache:beat:{process}");
+    let key = format!("{prefix}decache:beat:{process}:latest");
     (super::component(name), Box::new(Pulse::new(pool.clone(), key, None)))
 }

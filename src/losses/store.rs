@@ -48,10 +48,11 @@ impl Losses {
     }
 
     async fn look(&self, began: Timestamp) -> Result<(), StoreError> {
-        let found = match &self.pulse {
+        let mut found = match &self.pulse {
             Some(pulse) => pulse.look().await?,
             None => Found { marker: self.ground.store.marker().await?, ..Found::default() },
         };
+        let is_ahead = self.doubt(&mut found);
         self.heed(&found, began);
         let (marker, same) = self.judge(&found).await?;
         self.ground.store.expect(&marker.to_string());
@@ -70,7 +71,7 @@ impl Losses {
             let _ = self.save(false).await;
         }
         match &self.pulse {
-            Some(pulse) => Ok(self.beat(STORE, &**pulse).await?),
+            Some(pulse) => Ok(self.beat(STORE, &**pulse, is_ahead).await?),
             None => Ok(()),
         }
     }

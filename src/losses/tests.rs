@@ -33,7 +33,7 @@ impl Watched for Unchanging {
         Box::pin(std::future::ready(Ok(self.0.clone())))
     }
 
-    fn beat(&self, _: Timestamp) -> BoxFuture<'_, Result<(), PoolError>> {
+    fn beat(&self, _: Timestamp, _: bool) -> BoxFuture<'_, Result<(), PoolError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -51,7 +51,7 @@ struct Hesitant {
     looks: AtomicU32,
 }
 
-impl Watched for Hesitant {
+impl Watched for Arc<Hesitant> {
     fn look(&self) -> BoxFuture<'_, Result<Found, PoolError>> {
         let found = Found { beat: *self.beat.lock().unwrap(), ..in_use() };
         let hesitates = self.looks.fetch_add(1, Ordering::Relaxed) == 1;
@@ -63,8 +63,9 @@ impl Watched for Hesitant {
         })
     }
 
-    fn beat(&self, at: Timestamp) -> BoxFuture<'_, Result<(), PoolError>> {
-        *self.beat.lock().unwrap() = Some(at);
+    fn beat(&self, at: Timestamp, replaced: bool) -> BoxFuture<'_, Result<(), PoolError>> {
+        let mut beat = self.beat.lock().unwrap();
+        *beat = if replaced { Some(at) } else { (*beat).max(Some(at)) };
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -219,11 +220,24 @@ async fn a_first_look_at_a_cache_that_is_empty_or_that_was_not_used_yet_costs_no
 
 #[tokio::test(start_paused = true)]
 async fn a_cache_that_has_a_beat_from_after_what_was_let_go_has_lost_nothing_of_it() {
-    let later = START.after(60 * MINUTE);
+    let later = START.after(MINUTE);
     let kit = Kit::new(Duration::ZERO, Found { beat: Some(later), ..in_use() });
     assert!(matches!(kit.delete_copies(), Kept::Go(_)));
+    tokio::time::sleep(MINUTE).await;
     kit.look().await;
     assert_eq!((kit.jobs_run_again(), kit.owed()), (0, None));
+}
+
+/// The clock was set back since, and beats are only ever raised.
+#[tokio::test(start_paused = true)]
+async fn a_beat_from_later_than_now_vouches_for_nothing_and_is_replaced() {
+    let cache = Arc::new(Hesitant::default());
+    *cache.beat.lock().unwrap() = Some(START.after(60 * MINUTE));
+    let kit = Kit::beside(Duration::ZERO, Box::new(cache.clone()));
+    assert!(matches!(kit.delete_copies(), Kept::Go(_)));
+    kit.look().await;
+    assert!(kit.owed().is_some_and(|owed| owed.all), "what was deleted may have come back");
+    assert_eq!(*cache.beat.lock().unwrap(), Some(START));
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,7 +254,7 @@ async fn only_the_first_look_at_a_cache_takes_it_for_one_that_may_have_failed_ov
 /// The monitor looks once a second, and so does a reload.
 #[tokio::test(start_paused = true)]
 async fn a_look_that_another_one_overtakes_takes_no_cache_for_one_that_has_failed_over() {
-    let kit = Kit::beside(Duration::ZERO, Box::new(Hesitant::default()));
+    let kit = Kit::beside(Duration::ZERO, Box::new(Arc::new(Hesitant::default())));
     kit.look().await;
     kit.delete_copies();
     tokio::time::sleep(MINUTE).await;

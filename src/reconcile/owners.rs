@@ -112,6 +112,16 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_a_template_of_before_has_its_owner_until_that_has_ended() {
+        let (mut resources, key) = (resources(), CopyKey("/old/42?t=tok-a".to_owned()));
+        let old = KeyTemplate::parse("/old/{entity_id}?t={access_token}").unwrap();
+        assert!(resources.retire("Posts", old, Timestamp(5)));
+        let owners = |now| Meaning::of(&key, &resources, Timestamp(now)).owners;
+        let (entity, token) = (Entity::new("Posts", "42").unwrap(), AccessToken::new("tok-a"));
+        assert_eq!((owners(4), owners(5)), (vec![Owner { entity, token, variant: None }], vec![]));
+    }
+
+    #[test]
     fn a_key_of_two_templates_or_of_a_variant_has_every_owner_and_each_makes_that_key() {
         let key = "/posts/42/all?t=tok-a";
         let meaning = of(key);

@@ -1,5 +1,6 @@
-//! A beat: a process writes the time to a key of its own, again and again. After a failover, the beat that is found says how
-//! far back the server is: what was confirmed before that time is there, what came after may be lost.
+//! A beat: a process raises the time at a key of its own, again and again. After a failover, the beat that is found says how
+//! far back the server is: what was confirmed before that time is there, what came after may be lost. A beat that was given up
+//! may arrive after later ones: it must not lower what these have written, for that is how a failover is known.
 
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use crate::clock::Timestamp;
 
 /// How long a beat stays of a process that has ended.
 const OUTLIVES: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The one member of a beat's sorted set; its score is the time.
+const AT: &str = "at";
 
 /// Beats on one server, and what a look at it finds.
 #[derive(Clone)]
@@ -43,11 +47,11 @@ pub trait Watched: Send + Sync {
     /// As [`RedisPool::look`].
     fn look(&self) -> BoxFuture<'_, Result<Found, PoolError>>;
 
-    /// Writes a beat to the server that was accepted.
+    /// Writes a beat to the server that was accepted: where a later one stands there, only if it is to be `replaced`.
     ///
     /// # Errors
     /// As [`RedisPool::query`].
-    fn beat(&self, at: Timestamp) -> BoxFuture<'_, Result<(), PoolError>>;
+    fn beat(&self, at: Timestamp, replaced: bool) -> BoxFuture<'_, Result<(), PoolError>>;
 
     /// From here on this server is asked, and no other.
     fn accept(&self, server: &Server);
@@ -63,12 +67,12 @@ impl Pulse {
     }
 
     async fn found(&self) -> Result<Found, PoolError> {
-        type Answers = (Option<String>, (u64, u64), Option<String>);
+        type Answers = (Option<f64>, (u64, u64), Option<String>);
         let is_store = self.marker.is_some();
         match self.pool.look::<Answers>(&self.questions()).await {
             Ok((info, (beat, (seconds, micros), last))) => Ok(Found {
                 info,
-                beat: beat.and_then(|beat| beat.parse().ok()).map(Timestamp),
+                beat: beat.and_then(millis),
                 time: Some(Timestamp(seconds * 1000 + micros / 1000)),
                 is_empty: !is_store && last.as_deref() == Some("0"),
                 marker: last.filter(|_| is_store),
@@ -87,7 +91,7 @@ impl Pulse {
     /// Of a store the marker is asked for, of a cache how many keys it has.
     fn questions(&self) -> Pipeline {
         let mut pipeline = redis::pipe();
-        pipeline.cmd("GET").arg(&self.key).cmd("TIME");
+        pipeline.cmd("ZSCORE").arg(&self.key).arg(AT).cmd("TIME");
         match &self.marker {
             Some(marker) => pipeline.cmd("GET").arg(marker),
             None => pipeline.cmd("DBSIZE"),
@@ -101,10 +105,15 @@ impl Watched for Pulse {
         Box::pin(self.found())
     }
 
-    fn beat(&self, at: Timestamp) -> BoxFuture<'_, Result<(), PoolError>> {
+    fn beat(&self, at: Timestamp, replaced: bool) -> BoxFuture<'_, Result<(), PoolError>> {
         Box::pin(async move {
             let mut pipeline = redis::pipe();
-            pipeline.cmd("SET").arg(&self.key).arg(at.0).arg("EX").arg(OUTLIVES.as_secs()).ignore();
+            let raise = pipeline.cmd("ZADD").arg(&self.key);
+            if !replaced {
+                raise.arg("GT");
+            }
+            raise.arg(at.0).arg(AT).ignore();
+            pipeline.cmd("EXPIRE").arg(&self.key).arg(OUTLIVES.as_secs()).ignore();
             self.pool.query(&pipeline).await
         })
     }
@@ -116,4 +125,9 @@ impl Watched for Pulse {
     fn suspected(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.pool.suspected())
     }
+}
+
+/// A score as the time that was written; milliseconds are whole in it until the year 287396.
+fn millis(score: f64) -> Option<Timestamp> {
+    score.to_string().parse().ok().map(Timestamp)
 }

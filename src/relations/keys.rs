@@ -66,9 +66,9 @@ impl Keys {
         format!("{}index", self.prefix)
     }
 
-    /// A string: when a process was last known to be heard here.
+    /// A sorted set: when a process was last known to be heard here.
     pub(super) fn beat(&self, process: &str) -> String {
-        format!("{}beat:{process}", self.prefix)
+        format!("{}beat:{process}:latest", self.prefix)
     }
 
     /// Never there: a write of nothing to it shows that the server can be written to.

@@ -115,11 +115,12 @@ impl Watched for SimPulse {
         })
     }
 
-    fn beat(&self, at: Timestamp) -> BoxFuture<'_, Result<(), PoolError>> {
+    fn beat(&self, at: Timestamp, replaced: bool) -> BoxFuture<'_, Result<(), PoolError>> {
         Box::pin(async move {
             let (process, machine) = (self.process.clone(), self.link.machine.clone());
-            let step: Step<()> = Box::new(move || machine.write_beat(&process, at));
-            self.link.call(vec![step]).await.map(drop).map_err(no_answer)
+            let step: Step<()> = Box::new(move || machine.write_beat(&process, at, replaced));
+            let written = self.link.call(vec![step]).await.map(drop).map_err(no_answer);
+            written.inspect_err(|_| self.link.machine.beat_hangs(&self.process, at))
         })
     }
 

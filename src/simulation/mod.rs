@@ -215,6 +215,12 @@ fn what_is_done_before_a_store_that_is_back_was_looked_at_again_is_not_lost_in_a
     holds_in(78_819);
 }
 
+/// A rebuild took longer than marks live: an undated hit on a copy from before the loss made it look known.
+#[test]
+fn an_undated_hit_vouches_for_no_copy_while_a_lost_index_is_being_rebuilt() {
+    holds_in(4_079_513);
+}
+
 /// A dead letter's copy was deleted from a cache that then lost that, while the process was being started again.
 #[test]
 fn the_copy_of_a_dead_letter_does_not_come_back_with_a_failover_during_a_restart() {

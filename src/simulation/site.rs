@@ -19,6 +19,8 @@ struct State {
     /// How many were here before it.
     number: u64,
     beats: Beats,
+    /// Beats that were given up and have not arrived yet.
+    late: Beats,
 }
 
 impl Machine {
@@ -26,16 +28,34 @@ impl Machine {
         self.0.lock().unwrap().number
     }
 
-    pub(super) fn write_beat(&self, process: &str, at: Timestamp) {
-        self.0.lock().unwrap().beats.insert(process.to_owned(), at);
+    pub(super) fn write_beat(&self, process: &str, at: Timestamp, replaced: bool) {
+        self.0.lock().unwrap().write_beat(process, at, replaced);
+    }
+
+    /// A beat was given up. It arrives after a later one was written, and just before the look after that.
+    pub(super) fn beat_hangs(&self, process: &str, at: Timestamp) {
+        self.0.lock().unwrap().late.insert(process.to_owned(), at);
     }
 
     pub(super) fn beat(&self, process: &str) -> Option<Timestamp> {
-        self.0.lock().unwrap().beats.get(process).copied()
+        let mut state = self.0.lock().unwrap();
+        let latest = state.beats.get(process).copied();
+        if let Some(late) = state.late.get(process).copied().filter(|late| Some(*late) < latest) {
+            state.late.remove(process);
+            state.write_beat(process, late, false);
+        }
+        state.beats.get(process).copied()
     }
 
     pub(super) fn has_beats(&self) -> bool {
         !self.0.lock().unwrap().beats.is_empty()
+    }
+}
+
+impl State {
+    fn write_beat(&mut self, process: &str, at: Timestamp, replaced: bool) {
+        let beat = self.beats.entry(process.to_owned()).or_default();
+        *beat = if replaced { at } else { at.max(*beat) };
     }
 }
 
@@ -74,7 +94,7 @@ impl<D: Clone> Site<D> {
         let mut there = self.data.lock().unwrap();
         *there = succeed(&there, data);
         let mut machine = self.machine.0.lock().unwrap();
-        (machine.number, machine.beats) = (machine.number + 1, beats);
+        *machine = State { number: machine.number + 1, beats, late: Beats::new() };
     }
 
     /// Everything in it is gone; connections break where it was restarted.
@@ -82,7 +102,6 @@ impl<D: Clone> Site<D> {
         let mut there = self.data.lock().unwrap();
         *there = begin(&there);
         let mut machine = self.machine.0.lock().unwrap();
-        machine.number += u64::from(is_restarted);
-        machine.beats.clear();
+        *machine = State { number: machine.number + u64::from(is_restarted), ..State::default() };
     }
 }

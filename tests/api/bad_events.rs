@@ -150,6 +150,24 @@ async fn a_read_from_a_clock_that_is_an_hour_ahead_is_not_trusted_where_there_wa
     assert_eq!(app.count("42").await, 1, "clocks may be a little apart");
 }
 
+/// Whatever it says of a read, the marks that would judge that read have ended.
+#[tokio::test]
+async fn a_read_from_a_clock_that_is_an_hour_behind_is_evicted_and_told_of() {
+    let server = RedisServer::start();
+    let app = TestApp::start(Setup::embedded().cache("api", &server, "")).await;
+    let (cache, an_hour) = (RedisView::of(&server.url()), 3_600_000);
+    cache.set(&copy_key("42", "alice"), "the post").await;
+    app.done(&with(read(42, "alice"), "occurred_at", now() - an_hour)).await;
+    assert_eq!((app.count("42").await, cache.keys().await.len()), (0, 0));
+    assert_eq!(app.metric("decache_evictions_total{reason=\"older_than_horizon\"}").await, 1.0);
+    // One that is behind by less may be of before a write, though it is not.
+    app.done(&with(update(43), "occurred_at", now() - 60_000)).await;
+    cache.set(&copy_key("43", "alice"), "the post").await;
+    app.done(&with(read(43, "alice"), "occurred_at", now() - an_hour / 2)).await;
+    assert_eq!((app.count("43").await, cache.keys().await.len()), (0, 0));
+    assert_eq!(app.metric("decache_evictions_total{reason=\"stale\"}").await, 1.0);
+}
+
 #[tokio::test]
 async fn a_resource_may_refuse_reads_that_do_not_say_when_they_began() {
     let strict = json!({ "Posts": { "require_read_time": true } });

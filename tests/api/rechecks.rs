@@ -139,4 +139,5 @@ async fn what_a_cache_has_filled_after_a_loss_of_the_index_was_answered_is_gone_
         (late.app.metric("decache_index_incomplete").await == 0.0).then_some(())
     })
     .await;
+    assert!(late.app.process.output().contains(r#""copies":2"#), "both are told of");
 }

@@ -68,18 +68,18 @@ async fn a_fan_out_that_is_killed_in_the_middle_goes_on_and_forgets_nobody() {
 }
 
 /// Waits until so many copies are left in the cache.
-async fn fewer_than(world: &World, count: usize) {
+pub(crate) async fn fewer_than(world: &World, count: usize) {
     poll("copies are removed", async || (keys(world).await < count).then_some(())).await;
 }
 
 /// All keys of the cache: copies, and a few of decache's.
-async fn keys(world: &World) -> usize {
+pub(crate) async fn keys(world: &World) -> usize {
     let mut cache = world.cache.connect().await;
     cmd("DBSIZE").query_async(&mut cache).await.unwrap()
 }
 
 /// Copies, where these are not so many that the cache would be busy with naming them.
-async fn copies(world: &World) -> usize {
+pub(crate) async fn copies(world: &World) -> usize {
     let mut cache = world.cache.connect().await;
     let keys: Vec<redis::Value> = cmd("KEYS").arg("/posts/*").query_async(&mut cache).await.unwrap();
     keys.len()

@@ -3,12 +3,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use futures_util::future::join_all;
+
 use crate::{
     ledger::{Ledger, events, update},
     load::Load,
     process::poll,
     proxy::Mode,
-    redis_process::Redis,
+    redis_process::{Beats, Redis},
     service::Service,
     setup::{Setup, Store},
     world::{AWAY, World},
@@ -287,11 +289,9 @@ async fn failed_over(world: &World, service: &Service) -> Behind {
     Behind { changed, changed_at, _replica: replica }
 }
 
-async fn beat(redis: &Redis) -> Vec<String> {
+async fn beat(redis: &Redis) -> Option<u64> {
     let keys: Vec<String> = redis.ask(&["KEYS", "decache:beat:*"]).await;
-    let mut words = vec!["MGET"];
-    words.extend(keys.iter().map(String::as_str));
-    if keys.is_empty() { Vec::new() } else { redis.ask(&words).await }
+    redis.ask(&["ZSCORE", keys.first()?, "at"]).await
 }
 
 async fn copies(redis: &Redis, post: &str) -> BTreeSet<String> {
@@ -308,6 +308,33 @@ async fn done(world: &World, service: &Service, test: &str) -> (usize, usize) {
     service.wait_until_done().await;
     let effects = world.ledger.assert_all_done(service, test).await;
     (effects.tracked, effects.evicted)
+}
+
+/// Whoever has sent it has long given it up, and has sent others since: a server that comes to it only now has lost nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beat_that_arrives_late_is_no_failover() {
+    let world = World::new().await.set("JOURNAL__REPLICATION_WINDOW", "0");
+    let service = Service::ready(&world.setup).await;
+    let servers = [&world.index, &world.cache];
+    let mut beats = join_all(servers.map(Redis::beats)).await;
+    let late = join_all(beats.iter_mut().map(Beats::next)).await;
+    let post = world.ledger.accepted_read(&service, READERS).await;
+    world.ledger.accepted_update(&service, &post).await;
+    world.ledger.accepted_read(&service, READERS).await;
+    service.wait_until_done().await;
+    // It is looked at before each beat.
+    for _ in 0..3 {
+        for ((server, beats), late) in servers.iter().zip(&mut beats).zip(&late) {
+            beats.next().await;
+            server.tell(&late.iter().map(String::as_str).collect::<Vec<_>>()).await;
+            while beats.next().await != *late {}
+            beats.next().await;
+        }
+    }
+    assert_eq!(done(&world, &service, "late beats").await, (READERS, 0));
+    let failovers = ["store", "cache:api"].map(failovers);
+    assert_eq!((service.metric(&failovers[0]).await, service.metric(&failovers[1]).await), (0.0, 0.0));
+    assert_eq!(service.metric(LOSSES).await, 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

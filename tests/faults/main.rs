@@ -26,6 +26,7 @@ mod overload;
 mod proxy;
 mod redis_faults;
 mod redis_process;
+mod resolving;
 mod sentinel;
 mod service;
 mod setup;

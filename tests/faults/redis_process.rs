@@ -3,6 +3,7 @@
 use std::{net::TcpListener, process::Command};
 
 use deadpool_redis::redis::{Client, aio::MultiplexedConnection, cmd};
+use futures_util::{StreamExt, stream::BoxStream};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process::{Process, poll};
@@ -74,6 +75,12 @@ impl Redis {
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
+    /// The beats that it is sent from here on.
+    pub(crate) async fn beats(&self) -> Beats {
+        let monitor = Client::open(self.url()).unwrap().get_async_monitor().await.unwrap();
+        Beats(monitor.into_on_message().boxed())
+    }
+
     /// Ends it by SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
@@ -98,6 +105,23 @@ impl Redis {
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
+    }
+}
+
+/// Beats that a server is sent, each as the words of its command.
+pub(crate) struct Beats(BoxStream<'static, String>);
+
+impl Beats {
+    pub(crate) async fn next(&mut self) -> Vec<String> {
+        loop {
+            let line = self.0.next().await.expect("it goes on");
+            let words: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
+            if let ["ZADD", key, ..] = words[..]
+                && key.contains("decache:beat:")
+            {
+                return words.into_iter().map(str::to_owned).collect();
+            }
+        }
     }
 }
 
