@@ -54,7 +54,10 @@ async fn start(change: impl FnOnce(String) -> String) -> (Redis, Server) {
 /// Of reads that are not due yet.
 async fn bytes_a_job(settings: &Settings) -> f64 {
     let later = |config: String| {
-        config.replace("job_type: cache, priority: 1", "job_type: cache, priority: 1, due: 3600")
+        let due_later =
+            config.replace("job_type: cache, priority: 1", "job_type: cache, priority: 1, due: 3600");
+        // As many as the default lets in are not enough: they are put in by bursts.
+        due_later.replace("store:", "queue: { capacity: 2000000, max_bytes: 4GiB }\nstore:")
     };
     let (_redis, service) = start(later).await;
     let client = reqwest::Client::new();

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Members of one round: walk, vault, caches, index.
-const MEMBERS_PER_CHUNK: usize = 512;
+const MEMBERS_PER_CHUNK: usize = 256;
 /// Chunks of one turn; then the job lets others go first, however many holders are left.
 const CHUNKS_PER_TURN: usize = if cfg!(test) { 3 } else { 16 };
 /// Steps of giving back room after a fan-out. What is left is given back by later recordings and fan-outs.
