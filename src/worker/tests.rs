@@ -150,6 +150,7 @@ fn hooks(relations: Arc<Embedded>, cache: &Arc<Semaphore>, clock: Clock) -> Hook
         caches: Caches::new(vec![Box::new(Held(cache.clone()))], metrics.clone()),
         keys: Arc::new(Keys::derive(&secret)),
         rules: History::new(RuleSet::compile(&rules, &resources).unwrap()),
+        precedence: Arc::default(),
         resources: Arc::new(resources),
         window: Arc::new(Window::new(limits, clock, Arc::clone(&trust))),
         trust,
