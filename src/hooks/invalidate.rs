@@ -112,7 +112,6 @@ impl Chunk<'_> {
             None => find(self.hooks, self.job, self.resource, fan_out.next()).await?,
         };
         for pages_left in (0..CHUNKS_PER_TURN).rev() {
-            self.order.give_way().await;
             let ahead = fan_out.ahead(found.page.next).filter(|_| pages_left > 0);
             let (hooks, job, resource) = (self.hooks, self.job, self.resource);
             let next = async {
@@ -126,6 +125,7 @@ impl Chunk<'_> {
             if fan_out.advance(found.page.next) {
                 return Ok(true);
             }
+            self.order.give_way().await;
             match next? {
                 Some(next) => found = next,
                 None => break,

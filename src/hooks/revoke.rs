@@ -47,12 +47,12 @@ async fn turn(hooks: &Hooks, job: &Job, fan_out: &mut FanOut) -> Result<bool, Ho
     fan_out.begin_turn(hooks.resources.longest_recheck().is_none());
     let mut chunk = Chunk { hooks, job, holder, token: None, removal: hooks.caches.removal() };
     for _ in 0..CHUNKS_PER_TURN {
-        order.give_way().await;
         if chunk.remove_next(fan_out).await? {
             lap::finish(fan_out)?;
             mark(hooks, job, holder, fan_out).await?;
             return Ok(true);
         }
+        order.give_way().await;
     }
     Ok(false)
 }
