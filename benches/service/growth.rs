@@ -116,7 +116,7 @@ fn configuration(redis: &Redis, rules: usize) -> String {
     let resources: String = (1..rules)
         .map(|n| {
             format!(
-                "Others{n}: {{ cache_keys: [\"/others{n}/{{entity_id}}?access_token={{access_token}}\"] }}, "
+                "Others{n}: {{ cache_keys: [\"/others{n}/{{entity_id}}?access_token={{access_token}}\"], ttl: 300 }}, "
             )
         })
         .collect();
