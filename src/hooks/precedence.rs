@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::Notify;
 
 /// How long a page waits for those that go first: an unbroken row of them slows others down, and does not stop them.
-const PATIENCE: Duration = Duration::from_millis(10);
+pub(super) const PATIENCE: Duration = Duration::from_millis(10);
 
 /// The fan-outs that are under way.
 #[derive(Debug, Default)]

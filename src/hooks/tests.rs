@@ -25,6 +25,7 @@ use crate::{
     window::{Limits, Window},
 };
 
+mod giving_way;
 mod revoking;
 
 /// A cache that can be away.
